@@ -30,6 +30,6 @@ pub use crate::{
     input::Input,
     run::{Run, Transition},
     status::{AttemptStatus, RunStatus, StepStatus},
-    view::{AttemptView, RunView, StepView},
+    view::{AttemptView, RunView, StepValuesView, StepView},
     wait::{AskedCall, Awaited, CallRequest, Child, Decision},
 };

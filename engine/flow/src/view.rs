@@ -45,6 +45,23 @@ pub struct StepView {
     pub output: Json,
 }
 
+/// The values of a step that expressions read, borrowed: an output may be a megabyte.
+#[derive(Debug, Clone, Copy)]
+pub struct StepValuesView<'r> {
+    /// Id of the step.
+    pub step: &'r StepId,
+    /// Its state in the current visit.
+    pub status: StepStatus,
+    /// Cause of the status.
+    pub reason: Option<&'r Reason>,
+    /// The current visit, from 1.
+    pub visit: u32,
+    /// Attempts in this visit so far.
+    pub attempts: u32,
+    /// Output of the last ended attempt.
+    pub output: &'r Json,
+}
+
 /// Values of an `attempt` row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptView {

@@ -28,7 +28,7 @@ pub use crate::{
     language::Cel,
     reads::{MAX_READS, Read, Reads},
     resolve::{EnvValue, Resolved, SecretAt, resolve, resolve_env, resolve_text},
-    scope::{Scope, StepValues},
+    scope::{Scope, StepSource, StepValues},
     template::{Template, text_of},
 };
 pub use plue_plan::validate::{ExpressionError, Reference, Root};

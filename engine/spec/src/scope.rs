@@ -1,6 +1,6 @@
 //! Names and values visible to an expression. Borrowed: outputs may be a megabyte each.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use plue_plan::{
     budget::{Meter, Stopped},
@@ -46,24 +46,34 @@ pub(crate) fn is_event_text(field: &str) -> bool {
 }
 
 /// Values of one step visible to an expression.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct StepValues<'a> {
     /// `success`, `failed`, `skipped`, …
     pub status: &'a str,
     /// Its output; `null` before there is one.
     pub output: &'a Json,
     /// Cause of its failure or skip.
-    pub error: Option<&'a str>,
+    pub error: Option<Cow<'a, str>>,
     /// Its visit, from 1.
     pub visit: u32,
     /// Attempts in this visit.
     pub attempts: u32,
 }
 
+/// Steps that are looked up when an expression names them: a plan may have thousands.
+pub trait StepSource: fmt::Debug + Sync {
+    /// The id and the values of a step.
+    fn step(&self, id: &str) -> Option<(&str, StepValues<'_>)>;
+
+    /// The ids of all steps.
+    fn ids(&self) -> Box<dyn Iterator<Item = &str> + '_>;
+}
+
 /// Values visible to an expression.
 #[derive(Debug, Clone, Default)]
 pub struct Scope<'a> {
-    pub(crate) steps: BTreeMap<&'a str, StepValues<'a>>,
+    steps: BTreeMap<&'a str, StepValues<'a>>,
+    source: Option<&'a dyn StepSource>,
     pub(crate) event: Option<&'a Json>,
     pub(crate) inputs: Option<&'a Json>,
     pub(crate) env: Option<&'a Json>,
@@ -95,6 +105,25 @@ impl<'a> Scope<'a> {
     /// Adds the values of a step.
     pub fn add_step(&mut self, id: &'a str, values: StepValues<'a>) {
         self.steps.insert(id, values);
+    }
+
+    /// With the steps of a source, in addition to those that were added.
+    #[must_use]
+    pub fn steps_from(mut self, source: &'a dyn StepSource) -> Self {
+        self.source = Some(source);
+        self
+    }
+
+    /// The id and the values of a step.
+    pub(crate) fn find(&self, id: &str) -> Option<(&'a str, StepValues<'a>)> {
+        let added = self.steps.get_key_value(id).map(|(id, values)| (*id, values.clone()));
+        added.or_else(|| self.source?.step(id))
+    }
+
+    /// The ids of all steps.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &'a str> {
+        let sourced = self.source.into_iter().flat_map(StepSource::ids);
+        self.steps.keys().copied().chain(sourced)
     }
 
     /// With the event: the JSON of a [`plue_plan::Event`].

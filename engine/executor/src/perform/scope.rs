@@ -1,14 +1,14 @@
 //! The scope of a run's expressions, from the state of its flow.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
-use plue_flow::{Run, StepStatus, StepView, fact::Reason};
+use plue_flow::{Run, StepStatus, fact::Reason};
 use plue_plan::{
     budget::{Budget, Meter},
     context::{Reader, VisibleKeys, visible},
 };
 use plue_runtime::foreign::{self, Limits};
-use plue_spec::{Scope, StepValues, expression::MAX_COST};
+use plue_spec::{Scope, StepSource, StepValues, expression::MAX_COST};
 use serde_json::Value as Json;
 
 /// Units of work of expressions that are evaluated together: those of one step, or of the run.
@@ -48,9 +48,10 @@ pub(crate) struct AttemptNumber {
     pub(crate) number: u32,
 }
 
-/// The steps and context keys that one reader may see; owns the values that a [`Scope`] borrows.
+/// The steps and context keys that one reader may see; a [`Scope`] borrows from it.
+#[derive(Debug)]
 pub(crate) struct ScopeValues<'r> {
-    steps: Vec<(StepView, Option<String>)>,
+    run: &'r Run,
     keys: VisibleKeys<'r>,
 }
 
@@ -64,15 +65,7 @@ impl AttemptNumber {
 
 impl<'r> ScopeValues<'r> {
     pub(crate) fn of(run: &'r Run, reader: Reader<'_>) -> Self {
-        let steps = run.step_views().map(|mut view| {
-            // A carried step succeeded in the run that its output is from.
-            if let Some(Reason::Carried { .. }) = view.reason {
-                (view.status, view.reason) = (StepStatus::Success, None);
-            }
-            let error = view.reason.as_ref().map(ToString::to_string);
-            (view, error)
-        });
-        Self { steps: steps.collect(), keys: visible(run.plan(), reader) }
+        Self { run, keys: visible(run.plan(), reader) }
     }
 
     /// The scope for one attempt of one step.
@@ -82,22 +75,35 @@ impl<'r> ScopeValues<'r> {
         at: AttemptNumber,
         meter: &'a Meter,
     ) -> Scope<'a> {
-        let mut scope = Scope::new()
+        Scope::new()
             .metered(meter)
             .event(&inputs.event)
             .inputs(&inputs.inputs)
             .turn(at.visit, at.number)
-            .context(&self.keys);
-        for (view, error) in &self.steps {
-            let values = StepValues {
-                status: view.status.as_str(),
-                output: &view.output,
-                error: error.as_deref(),
-                visit: view.visit,
-                attempts: view.attempts,
-            };
-            scope.add_step(view.step.as_str(), values);
-        }
-        scope
+            .context(&self.keys)
+            .steps_from(self)
+    }
+}
+
+impl StepSource for ScopeValues<'_> {
+    fn step(&self, id: &str) -> Option<(&str, StepValues<'_>)> {
+        let view = self.run.step_values(id)?;
+        // A carried step succeeded in the run that its output is from.
+        let (status, reason) = match view.reason {
+            Some(Reason::Carried { .. }) => (StepStatus::Success, None),
+            reason => (view.status, reason),
+        };
+        let values = StepValues {
+            status: status.as_str(),
+            output: view.output,
+            error: reason.map(|reason| Cow::Owned(reason.to_string())),
+            visit: view.visit,
+            attempts: view.attempts,
+        };
+        Some((view.step.as_str(), values))
+    }
+
+    fn ids(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        Box::new(self.run.plan().all_steps().map(|step| step.id.as_str()))
     }
 }

@@ -92,6 +92,10 @@ impl Shape {
     }
 
     pub(crate) fn find(&self, id: &StepId) -> Option<usize> {
+        self.find_name(id.as_str())
+    }
+
+    pub(crate) fn find_name(&self, id: &str) -> Option<usize> {
         self.index.get(id).copied()
     }
 

@@ -20,7 +20,7 @@ use crate::run::{
 use crate::{
     effect::Effect,
     status::RunStatus,
-    view::{AttemptView, RunView, StepView},
+    view::{AttemptView, RunView, StepValuesView, StepView},
     wait::{AskedCall, Awaited, Child},
 };
 
@@ -97,6 +97,21 @@ impl Run {
     /// All `step` rows: the plan's steps in order, then hooks.
     pub fn step_views(&self) -> impl Iterator<Item = StepView> {
         (0..self.shape.len()).map(|at| self.step_view_at(at))
+    }
+
+    /// The values of a step that expressions read; `None` if the plan has no such step.
+    #[must_use]
+    pub fn step_values(&self, step: &str) -> Option<StepValuesView<'_>> {
+        let at = self.shape.find_name(step)?;
+        let state = &self.work.steps[at];
+        Some(StepValuesView {
+            step: &self.definition(at).id,
+            status: state.status,
+            reason: state.reason.as_ref(),
+            visit: state.visits.current,
+            attempts: state.number,
+            output: &state.output,
+        })
     }
 
     /// Output of the step's last attempt that ended; null if it has none. Preserved through loops,

@@ -65,7 +65,7 @@ fn written<'a>(
     let key = scope.context.and_then(|keys| keys.get(name));
     let writers = key.map_or(&[][..], |key| key.writers.as_slice());
     writers.iter().filter_map(|id| {
-        let step = scope.steps.get(id.as_str()).filter(|step| step.status == "success")?;
+        let (_, step) = scope.find(id.as_str()).filter(|(_, step)| step.status == "success")?;
         Some((*id, step.output))
     })
 }

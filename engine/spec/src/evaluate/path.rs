@@ -69,12 +69,11 @@ impl<'s, 'a> PathTarget<'s, 'a> {
                 let value = context::value(scope, name, cost)?;
                 Ok(Self::Value(Some(join(CONTEXT, name)), value))
             }
-            Self::Steps(scope) => match scope.steps.get_key_value(name) {
-                Some((id, values)) => Ok(Self::Step(id, *values)),
+            Self::Steps(scope) => match scope.find(name) {
+                Some((id, values)) => Ok(Self::Step(id, values)),
                 None => Err(Error::UnknownStep {
                     id: name.to_owned(),
-                    nearest: did_you_mean(name, scope.steps.keys().copied().take(4 * MAX_KNOWN))
-                        .map(str::to_owned),
+                    nearest: did_you_mean(name, scope.ids().take(4 * MAX_KNOWN)).map(str::to_owned),
                 }),
             },
             Self::Step(id, values) => {
@@ -125,7 +124,7 @@ impl<'s, 'a> PathTarget<'s, 'a> {
     /// Evaluates `has(self.name)`.
     pub(super) fn has(&self, name: &str) -> bool {
         match self {
-            Self::Steps(scope) => scope.steps.contains_key(name),
+            Self::Steps(scope) => scope.find(name).is_some(),
             Self::Context(scope) => context::has(scope, name),
             Self::Step(_, values) => step_field(values, name).is_some(),
             Self::Value(_, value) => value.get(name).is_some(),
@@ -156,7 +155,7 @@ fn step_field<'a>(values: &StepValues<'a>, name: &str) -> Option<Val<'a>> {
     match name {
         "status" => Some(Cow::Owned(Json::String(values.status.to_owned()))),
         "output" => Some(Cow::Borrowed(values.output)),
-        "error" => Some(Cow::Owned(values.error.into())),
+        "error" => Some(Cow::Owned(values.error.as_deref().into())),
         "visit" => Some(Cow::Owned(values.visit.into())),
         "attempts" => Some(Cow::Owned(values.attempts.into())),
         _ => None,

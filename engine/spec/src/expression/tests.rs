@@ -17,7 +17,7 @@ fn with_scope<R>(test: impl FnOnce(&Scope<'_>) -> R) -> R {
     let inputs = json!({"env": "prod", "n": 2.5, "list": [1, 2, 3]});
     let env = json!({"HOME": "/root"});
     let step = |status, output| StepValues { status, output, error: None, visit: 1, attempts: 2 };
-    let failed = StepValues { error: Some("exit 1"), ..step("failed", &null) };
+    let failed = StepValues { error: Some("exit 1".into()), ..step("failed", &null) };
     let scope = Scope::new()
         .step("plan", step("success", &output))
         .step("x-y", step("success", &text))
@@ -383,4 +383,34 @@ fn the_functions_of_texts_lists_paths_and_numbers_do_what_their_names_say() {
         "`steps.plan.output.b` is not there",
     );
     fails("abs(-9223372036854775807 - 1)", "out of range");
+}
+
+/// Steps of which only those that are named may be looked up.
+#[derive(Debug)]
+struct Named(Json);
+
+impl crate::StepSource for Named {
+    fn step(&self, id: &str) -> Option<(&str, StepValues<'_>)> {
+        assert_ne!(id, "untouched");
+        let output = &self.0;
+        let values = StepValues { status: "success", output, error: None, visit: 1, attempts: 1 };
+        (id == "build").then_some(("build", values))
+    }
+
+    fn ids(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        Box::new(["untouched", "build"].into_iter())
+    }
+}
+
+#[test]
+fn sourced_steps_are_looked_up_by_name() {
+    let steps = Named(json!({"tag": 7}));
+    let scope = Scope::new().steps_from(&steps);
+    let value = |source| {
+        let expression = Expression::parse(source).unwrap();
+        expression.evaluate(&scope, &mut Reads::default()).map_err(|error| error.to_string())
+    };
+    assert_eq!(value("steps.build.output.tag + 1"), Ok(json!(8)));
+    assert_eq!(value("has(steps.build)"), Ok(json!(true)));
+    assert!(value("steps.buidl.output").unwrap_err().contains("build"));
 }

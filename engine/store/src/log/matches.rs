@@ -105,7 +105,7 @@ impl Store {
         let mut before =
             if from.byte == 0 { 0 } else { self.row_before(attempt, from.byte).await? };
         loop {
-            let (rows, last) = self.raw_page(attempt, before, PAGE).await?;
+            let (rows, last) = self.raw_page(attempt, before, PAGE, u64::MAX).await?;
             let is_last = last.is_none();
             let work = move |meter: &Meter| Ok(scan.take(rows, is_last, meter));
             let done = foreign::compute(SEARCHING, work).await;

@@ -10,8 +10,10 @@ use crate::{
     store::Store,
 };
 
-/// Rows of one query: 2 MiB of chunks, or as many blocks of about 1 MiB.
+/// Rows of one query.
 const PAGE: usize = 32;
+/// Bytes of log between the first row of a query and the start of its last one.
+const PAGE_BYTES: u64 = 2 * 1024 * 1024;
 
 /// What the attempt's row says about its log.
 pub(super) struct Length {
@@ -134,16 +136,21 @@ impl Store {
         length: &Length,
     ) -> Result<Vec<LogPiece>, Error> {
         let mut before = self.row_before(attempt, from).await?;
-        let mut found = Vec::new();
+        let (mut found, mut at) = (Vec::new(), from);
         loop {
-            let (pieces, last) = self.page(attempt, before, PAGE).await?;
-            for piece in pieces {
-                let behind = piece.first_byte > to
-                    || (piece.first_byte == to && (to != length.bytes || piece.length() > 0));
-                if behind {
-                    return Ok(found);
+            let bytes = to.saturating_sub(at).min(PAGE_BYTES);
+            let (rows, last) = self.raw_page(attempt, before, PAGE, bytes).await?;
+            // Unpacked one by one: the range may end within the first row.
+            for row in rows {
+                for piece in row.unpack()? {
+                    let behind = piece.first_byte > to
+                        || (piece.first_byte == to && (to != length.bytes || piece.length() > 0));
+                    if behind {
+                        return Ok(found);
+                    }
+                    at = at.max(piece.end());
+                    found.extend(cut(piece, from, to));
                 }
-                found.extend(cut(piece, from, to));
             }
             match last {
                 Some(last) => before = last,
@@ -166,13 +173,17 @@ impl Store {
         let mut bytes = 0;
         let mut found: Vec<LogPiece> = Vec::new();
         loop {
-            let (pieces, last) = self.page(attempt, before, PAGE).await?;
-            for piece in pieces {
-                bytes += piece.bytes.len() as u64;
-                if bytes > max && !found.is_empty() {
-                    return Ok(found);
+            let room = max.saturating_sub(bytes).min(PAGE_BYTES);
+            let (rows, last) = self.raw_page(attempt, before, PAGE, room).await?;
+            // Unpacked one by one: the first row may be enough.
+            for row in rows {
+                for piece in row.unpack()? {
+                    bytes += piece.bytes.len() as u64;
+                    if bytes > max && !found.is_empty() {
+                        return Ok(found);
+                    }
+                    found.push(piece);
                 }
-                found.push(piece);
             }
             match last {
                 Some(last) if bytes < max => before = last,
@@ -189,7 +200,7 @@ impl Store {
         after: u64,
         rows: usize,
     ) -> Result<(Vec<LogPiece>, Option<u64>), Error> {
-        let (raw, last) = self.raw_page(attempt, after, rows).await?;
+        let (raw, last) = self.raw_page(attempt, after, rows, u64::MAX).await?;
         let mut pieces = Vec::with_capacity(raw.len());
         for row in raw {
             pieces.extend(row.unpack()?);
@@ -197,24 +208,34 @@ impl Store {
         Ok((pieces, last))
     }
 
-    /// The same rows, still packed.
+    /// The same rows, still packed, at least one; of the others only those that start within so many
+    /// bytes of the first one.
     pub(super) async fn raw_page(
         &self,
         attempt: &AttemptId,
         after: u64,
         rows: usize,
+        bytes: u64,
     ) -> Result<(Vec<RawRow>, Option<u64>), Error> {
         let text = format!(
-            "SELECT seq, at, stream, first_byte, first_line, data FROM log_chunk \
-             WHERE attempt_id = $1 AND seq > $2 ORDER BY seq LIMIT {rows}"
+            "SELECT seq, at, stream, first_byte, first_line, data, bytes FROM log_chunk \
+             WHERE attempt_id = $1 AND seq > $2 AND first_byte - \
+             (SELECT first_byte FROM log_chunk WHERE attempt_id = $1 AND seq > $2 ORDER BY seq LIMIT 1) \
+             <= $3 ORDER BY seq LIMIT {rows}"
         );
-        let args = vec![attempt.as_str().into(), Arg::count(after)];
+        let args = vec![attempt.as_str().into(), Arg::count(after), Arg::count(bytes)];
         let found = self.read(Statement::new(text, args)).await?;
         let data = found.iter().map(|row| Ok((row.text(2)? == BLOCK, row.bytes(5)?)));
         let data = self.fetched(data.collect::<Result<_, Error>>()?).await?;
         let raw = found.iter().zip(data).map(|(row, bytes)| RawRow::read(row, bytes, after));
-        let last = found.last().filter(|_| found.len() == rows).map(|row| row.count(0));
-        Ok((raw.collect::<Result<_, Error>>()?, last.transpose()?))
+        let last = match (found.first(), found.last()) {
+            (Some(first), Some(last)) => {
+                let reach = (last.count(3)? + last.count(6)?).saturating_sub(first.count(3)?);
+                (found.len() == rows || reach > bytes).then(|| last.count(0)).transpose()?
+            }
+            _ => None,
+        };
+        Ok((raw.collect::<Result<_, Error>>()?, last))
     }
 }
 

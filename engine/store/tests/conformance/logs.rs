@@ -295,6 +295,31 @@ on_each_store! {
         run.unwrap();
     }
 
+    async fn packed_logs_are_read_in_small_pages(world) {
+        let claim = world.started("r1", "a1").await;
+        let line = |n: u64| format!("{n:<63}\n").into_bytes();
+        let chunk = |seq: u64| (0..1024).flat_map(|n| line(seq * 1024 + n)).collect::<Vec<u8>>();
+        let printed: Vec<u8> = (2..82).flat_map(chunk).collect();
+        let sent = (2..82).map(|seq| stdout(&claim, seq, &chunk(seq))).collect();
+        world.store.append_events(vec![(claim.clone(), sent)]).await.unwrap();
+        for is_packed in [false, true] {
+            for max in [1, 100_000, 1_048_577, u64::MAX] {
+                let pieces = followed(&world.store, &claim.attempt, max).await;
+                assert!(output(&pieces) == printed, "{is_packed} {max}");
+            }
+            for (from, to) in [(0, 10), (1_048_570, 1_048_580), (70_000, 5_000_000), (9, 1 << 40)] {
+                let range = LogRange::Bytes(from..to);
+                let pieces = world.store.read_log(&claim.attempt, range).await.unwrap();
+                let (from, to) = (clamp(from, printed.len()), clamp(to, printed.len()));
+                assert!(output(&pieces) == printed[from..to], "{is_packed} {from} {to}");
+            }
+            if !is_packed {
+                world.end(&RunId::new("r1"), 2, success(&claim, 82)).await.unwrap();
+                world.store.compact_attempt(&claim.attempt).await.unwrap();
+            }
+        }
+    }
+
     async fn remarks_stand_where_they_were_made(world) {
         let claim = world.started("r1", "a1").await;
         let prints = [

@@ -91,7 +91,7 @@ impl Given {
             let values = StepValues {
                 status: &ended.status,
                 output: &ended.output,
-                error: ended.error.as_deref(),
+                error: ended.error.as_deref().map(Into::into),
                 visit: 1,
                 attempts: 1,
             };
