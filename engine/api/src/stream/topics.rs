@@ -4,7 +4,7 @@
 //! `id` of an event holds the number of each topic after it, in the order of the request, so that a lost
 //! connection continues behind `Last-Event-ID`. Must not end because one topic ends.
 
-use std::time::Duration;
+use std::{task::Poll, time::Duration};
 
 use axum::{body::Bytes, response::Response};
 use futures::{FutureExt as _, future};
@@ -112,16 +112,19 @@ impl State {
             }
             let wait = if rests { REST } else { ALIVE };
             let changes = self.lines.iter_mut().filter(|line| !line.is_over && line.sent.is_none());
-            let changes: Vec<_> = changes
+            let mut changes: Vec<_> = changes
                 .filter_map(|line| line.channel.as_mut())
                 .map(|channel| channel.changed().boxed())
                 .collect();
-            let changed = async {
-                match changes.is_empty() {
-                    true => future::pending().await,
-                    false => future::select_all(changes).await.0,
-                }
-            };
+            // The first change of any line; without lines there is none.
+            let changed = future::poll_fn(|context| {
+                let ready =
+                    changes.iter_mut().find_map(|change| match change.poll_unpin(context) {
+                        Poll::Ready(changed) => Some(changed),
+                        Poll::Pending => None,
+                    });
+                ready.map_or(Poll::Pending, Poll::Ready)
+            });
             tokio::select! {
                 () = self.stop.reached(Phase::Draining) => return None,
                 changed = changed => changed.ok()?,

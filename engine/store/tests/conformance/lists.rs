@@ -3,7 +3,7 @@
 use plue_flow::RunStatus;
 use plue_plan::RunId;
 use plue_store::{
-    Store,
+    Committed, Error, Refused, Store,
     run::{ListedRun, RunQuery},
     usage::claude::{NewCall, SpendLife, SpendScope, SpendUnit},
 };
@@ -20,15 +20,21 @@ fn all() -> RunQuery {
 }
 
 /// A run of a repository with an event, by a plan of this name.
-async fn add(store: &Store, id: &str, repo: &str, event: Json, of: &str) {
+async fn add(
+    store: &Store,
+    id: &str,
+    repo: &str,
+    event: Json,
+    of: &str,
+) -> Result<Result<Committed, Refused>, Error> {
     let sealed = plan(of);
-    store.put_plan(&sealed).await.unwrap();
+    store.put_plan(&sealed).await?;
     let mut new = new_run(id, sealed.hash);
     new.repo = Some(repo.to_owned());
     new.branch = event["branch"].as_str().map(str::to_owned);
     new.event = event;
     let first = commit(&new.id, 0, RunStatus::Running);
-    store.create_run(new, first).await.unwrap().unwrap();
+    store.create_run(new, first).await
 }
 
 on_each_store! {
@@ -40,10 +46,10 @@ on_each_store! {
             "actor": "e\u{0}ve",
             "pull_request": {"title": "Fix <it>"},
         });
-        add(store, "01a", "acme/app", push.clone(), "one").await;
-        add(store, "01b", "acme/web", push.clone(), "two").await;
-        add(store, "01c", "acme/app", push, "one").await;
-        add(store, "01d", "acme/app", pull, "two").await;
+        add(store, "01a", "acme/app", push.clone(), "one").await.unwrap().unwrap();
+        add(store, "01b", "acme/web", push.clone(), "two").await.unwrap().unwrap();
+        add(store, "01c", "acme/app", push, "one").await.unwrap().unwrap();
+        add(store, "01d", "acme/app", pull, "two").await.unwrap().unwrap();
         let rows = store.listed_runs(&all()).await.unwrap();
         assert_eq!(ids(&rows), ["01d", "01c", "01b", "01a"]);
         assert_eq!(rows[0].event.title.as_deref(), Some("Fix <it>"));
@@ -57,9 +63,9 @@ on_each_store! {
         let store = &world.store;
         let push = json!({"type": "push", "actor": "ada", "branch": "main"});
         let tick = json!({"type": "schedule", "branch": "50%_off"});
-        add(store, "01a", "acme/app", push.clone(), "demo").await;
-        add(store, "01b", "acme/web", push, "demo").await;
-        add(store, "01c", "other/x", tick, "demo").await;
+        add(store, "01a", "acme/app", push.clone(), "demo").await.unwrap().unwrap();
+        add(store, "01b", "acme/web", push, "demo").await.unwrap().unwrap();
+        add(store, "01c", "other/x", tick, "demo").await.unwrap().unwrap();
         let text = |text: &str| Some(text.to_owned());
         let cases: [(RunQuery, &[&str]); 10] = [
             (RunQuery { event: text("push"), ..all() }, &["01b", "01a"]),
@@ -84,7 +90,7 @@ on_each_store! {
     async fn lists_are_paged_both_ways(world) {
         let store = &world.store;
         for id in ["01a", "01b", "01c", "01d"] {
-            add(store, id, "acme/app", json!({"type": "push"}), "demo").await;
+            add(store, id, "acme/app", json!({"type": "push"}), "demo").await.unwrap().unwrap();
         }
         let before = RunQuery { before: Some(RunId::new("01c")), limit: 1, ..all() };
         assert_eq!(ids(&store.listed_runs(&before).await.unwrap()), ["01b"]);
@@ -94,8 +100,8 @@ on_each_store! {
 
     async fn lists_show_spending_on_claude(world) {
         let store = &world.store;
-        add(store, "01a", "acme/app", json!({"type": "push"}), "demo").await;
-        add(store, "01b", "acme/app", json!({"type": "push"}), "demo").await;
+        add(store, "01a", "acme/app", json!({"type": "push"}), "demo").await.unwrap().unwrap();
+        add(store, "01b", "acme/app", json!({"type": "push"}), "demo").await.unwrap().unwrap();
         let scope = SpendScope {
             name: "01a".to_owned(),
             life: SpendLife::Run(RunId::new("01a")),
