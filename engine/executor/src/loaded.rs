@@ -102,7 +102,7 @@ impl Origin {
     /// forks without isolation does not make them trusted.
     #[must_use]
     pub fn is_from_fork(&self, event: &Event) -> bool {
-        self.untrusted || event.is_strangers()
+        self.untrusted || event.is_untrusted()
     }
 
     /// The pull request of a fork that the run is about; 0 if its number is unknown.

@@ -15,6 +15,7 @@ mod error;
 mod files;
 pub mod lfs;
 mod mirror;
+mod proposal;
 mod remote;
 mod submodules;
 
@@ -25,5 +26,6 @@ pub use commit_id::CommitId;
 pub use error::GitError;
 pub use files::{Entry, EntryKind, FileContent};
 pub use mirror::{FetchRequest, Mirror};
+pub use proposal::{ChangedFile, Proposals};
 pub use remote::{Credential, Remote};
 pub use submodules::{Address, RepositoryPath, Submodule};

@@ -165,19 +165,26 @@ pub fn owner(repository: &str) -> Option<&str> {
     (!owner.is_empty()).then_some(owner)
 }
 
+/// Beginning of the branches that plue pushes changes of agents to; people merge them.
+pub const PROPOSALS: &str = "plue/";
+
 // === impl Event ===
 
 impl Event {
     /// True if its commit is untrusted, from an author without write access to the repository: a
-    /// pull request from a fork, or one of unknown origin; or the end of a run that such a pull
-    /// request started.
+    /// pull request from a fork, or one of unknown origin; a branch that plue pushed for an agent; or the
+    /// end of a run that such an event started.
     #[must_use]
-    pub fn is_strangers(&self) -> bool {
+    pub fn is_untrusted(&self) -> bool {
+        let is_foreign = |pull: &PullRequest| pull.fork || pull.head.git_ref.starts_with(PROPOSALS);
+        let is_proposed = self.branch.as_ref().is_some_and(|branch| branch.starts_with(PROPOSALS));
         match self.kind {
-            EventType::PullRequest => self.pull_request.as_ref().is_none_or(|pull| pull.fork),
-            EventType::Workflow => self.pull_request.as_ref().is_some_and(|pull| pull.fork),
-            EventType::Push
-            | EventType::Issue
+            EventType::PullRequest => self.pull_request.as_ref().is_none_or(is_foreign),
+            EventType::Workflow => {
+                is_proposed || self.pull_request.as_ref().is_some_and(is_foreign)
+            }
+            EventType::Push => is_proposed,
+            EventType::Issue
             | EventType::IssueComment
             | EventType::Schedule
             | EventType::Manual
@@ -207,5 +214,34 @@ impl Event {
             schedule: None,
             payload: BTreeMap::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn branches_of_proposals_are_untrusted() {
+        let push =
+            |branch: &str| Event { branch: Some(branch.to_owned()), ..Event::new(EventType::Push) };
+        assert!(push("plue/fix").is_untrusted());
+        assert!(!push("main").is_untrusted() && !push("plue").is_untrusted());
+        let head = Branch { git_ref: "plue/fix".to_owned(), ..Branch::default() };
+        let pull = PullRequest {
+            number: 7,
+            title: String::new(),
+            draft: false,
+            labels: Vec::new(),
+            base: Branch::default(),
+            head,
+            fork: false,
+        };
+        for kind in [EventType::PullRequest, EventType::Workflow] {
+            let event = Event { pull_request: Some(pull.clone()), ..Event::new(kind) };
+            assert!(event.is_untrusted(), "{kind:?}");
+        }
+        let manual = Event { kind: EventType::Manual, ..push("plue/fix") };
+        assert!(!manual.is_untrusted(), "a person named the branch");
     }
 }

@@ -68,7 +68,7 @@ impl Submitter {
             commit: planned.commit,
             event: &planned.event,
             asked: &planned.workflow.hashed.plan.widest_checkout(),
-            is_trusted: !planned.event.is_strangers(),
+            is_trusted: !planned.event.is_untrusted(),
         };
         let archive = Box::pin(self.workspaces.unpack(source, &workspace)).await?;
         let untrusted = self.is_untrusted(&planned.event).await;
@@ -109,7 +109,7 @@ impl Submitter {
     /// Whether a run for this event needs the untrusted pool. If the operator has switched that pool off,
     /// a maintainer's approval is the only guard.
     pub(crate) async fn is_untrusted(&self, event: &Event) -> bool {
-        event.is_strangers() && self.engine.is_apart().await != Isolation::Off
+        event.is_untrusted() && self.engine.is_apart().await != Isolation::Off
     }
 }
 

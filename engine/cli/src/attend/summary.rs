@@ -20,6 +20,8 @@ use crate::{
 
 /// Lines of a failed step's log that are repeated.
 const LAST_LINES: u64 = 10;
+/// Lines of a patch that the summary shows.
+const PATCH_LINES: usize = 200;
 
 /// Numbers of steps by their ends.
 #[derive(Default)]
@@ -178,11 +180,20 @@ fn print_dry_run(app: &App, view: &StepRecord) {
     for line in text.lines() {
         output::say(&format!("  {}", sanitize(line, app.stderr.color)));
     }
+    let text_at = |name: &str| view.output.get(name).and_then(Json::as_str);
+    let mut lines = Vec::new();
+    if let (Some(patch), Some(branch)) = (text_at("patch"), text_at("branch")) {
+        lines.push(format!("push a commit to {branch}"));
+        lines.extend(patch.lines().take(PATCH_LINES).map(str::to_owned));
+        let more = patch.lines().count().saturating_sub(PATCH_LINES);
+        lines.extend((more > 0).then(|| format!("… and {more} lines more")));
+    }
     for change in ["add", "remove"] {
         let labels = view.output.pointer(&format!("/labels/{change}")).and_then(Json::as_array);
-        for label in labels.into_iter().flatten().filter_map(Json::as_str) {
-            let line = format!("{change} label {label}");
-            output::say(&format!("  {}", sanitize(&line, app.stderr.color)));
-        }
+        let labels = labels.into_iter().flatten().filter_map(Json::as_str);
+        lines.extend(labels.map(|label| format!("{change} label {label}")));
+    }
+    for line in lines {
+        output::say(&format!("  {}", sanitize(&line, app.stderr.color)));
     }
 }

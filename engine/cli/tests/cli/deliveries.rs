@@ -28,7 +28,7 @@ fn zeros() -> String {
 }
 
 /// State and note of a delivery, once it is no longer new.
-pub(crate) fn fate(served: &Served, repo: &str, id: &str) -> (String, String) {
+pub(crate) fn outcome(served: &Served, repo: &str, id: &str) -> (String, String) {
     loop {
         let list = ["event", "list", "--repo", repo, "--output", "json"];
         let list = served.bench.plue(&list).ends(0).json();
@@ -44,7 +44,7 @@ pub(crate) fn fate(served: &Served, repo: &str, id: &str) -> (String, String) {
 }
 
 fn is_ignored(served: &Served, id: &str, because: &[&str]) {
-    let (state, note) = fate(served, "acme/app", id);
+    let (state, note) = outcome(served, "acme/app", id);
     assert_eq!(state, "ignored", "{note}");
     for part in because {
         assert!(note.contains(part), "{note}");
@@ -82,7 +82,7 @@ fn pushes_of_fork_commits_start_nothing() {
     served.bench.write(".plue.py", ON_PUSH);
     let fork = served.push("refs/pull/7/head");
     served.deliver("held", "opened", "eve/app", (&base, &fork));
-    assert_eq!(fate(&served, "acme/app", "held").0, "done");
+    assert_eq!(outcome(&served, "acme/app", "held").0, "done");
     // The commit is in the mirror now. The fork's own push of it, signed by the same hook.
     let body = push_of(repository("eve/app", 99), "refs/heads/main", &base, &fork);
     served.send(("push", "theirs"), &served.hook, &body);
@@ -95,7 +95,7 @@ fn pushes_of_fork_commits_start_nothing() {
     served.bench.git(&["push", "-q", "origin", "HEAD:refs/heads/taken"]);
     let body = push_of(repository("acme/app", APP), "refs/heads/taken", &zeros(), &fork);
     served.send(("push", "merged"), &served.hook, &body);
-    let (state, note) = fate(&served, "acme/app", "merged");
+    let (state, note) = outcome(&served, "acme/app", "merged");
     assert_eq!((state.as_str(), note.contains("run ")), ("done", true), "{note}");
     assert_eq!(runs(&served), 1);
 }
@@ -113,7 +113,7 @@ fn pull_requests_that_moved_on_are_superseded() {
     served.deliver("old", "opened", "acme/app", (&base, &old));
     is_ignored(&served, "old", &["superseded", "refs/pull/7/head", &new]);
     served.deliver("new", "synchronize", "acme/app", (&base, &new));
-    let (_, note) = fate(&served, "acme/app", "new");
+    let (_, note) = outcome(&served, "acme/app", "new");
     assert!(note.contains("run "), "{note}");
     assert_eq!(runs(&served), 1);
 }
@@ -138,7 +138,7 @@ fn forks_are_known_by_ids_and_not_by_names_or_flags() {
             "repository": own, "sender": {"login": "eve", "type": "User"},
         });
         served.send(("pull_request", id), &served.hook, &body);
-        fate(&served, "acme/app", id).1
+        outcome(&served, "acme/app", id).1
     };
     let mut named_alike = repository("acme/app", 99);
     named_alike["fork"] = json!(false);
@@ -173,13 +173,13 @@ fn another_repository_of_the_same_name_waits_for_the_operator() {
     is_ignored(&served, "no-id", &["PLUE-F0012"]);
     // Renamed at the forge: the same id, so it is the same repository.
     send("renamed", repository("acme/application", APP));
-    let (_, note) = fate(&served, "acme/app", "renamed");
+    let (_, note) = outcome(&served, "acme/app", "renamed");
     assert!(note.contains("acme/application now") && note.contains("run "), "{note}");
     served.bench.plue(&["repo", "confirm", "acme/app", "98"]).ends(4);
     served.bench.plue(&["repo", "confirm", "acme/app", "99"]).ends(0);
     // The forge's button "Redeliver" sends the same id and body.
     send("made-again", repository("acme/app", 99));
-    let (state, note) = fate(&served, "acme/app", "made-again");
+    let (state, note) = outcome(&served, "acme/app", "made-again");
     assert_eq!((state.as_str(), note.contains("run ")), ("done", true), "{note}");
     send("before", repository("acme/app", APP));
     is_ignored(&served, "before", &["PLUE-F0012"]);
@@ -195,7 +195,7 @@ fn hooks_of_several_repositories_are_routed_by_their_secret() {
     watch(&served, "acme/safe", "a secret of its own");
     let body = push_of(repository("acme/web", 21), "refs/heads/main", &zeros(), &main);
     served.send(("push", "w1"), &served.hook, &body);
-    let (_, note) = fate(&served, "acme/web", "w1");
+    let (_, note) = outcome(&served, "acme/web", "w1");
     assert!(note.contains("run "), "{note}");
     let runs_of = served.bench.plue(&["runs", "--output", "json"]).ends(0).json();
     assert_eq!(runs_of["runs"][0]["repository"], "acme/web", "{runs_of}");
@@ -217,7 +217,7 @@ fn replayed_bodies_make_nothing_twice() {
     let body = push_of(repository("acme/app", APP), "refs/heads/main", &zeros(), &main);
     let first = served.send(("push", "d1"), &served.hook, &body);
     assert!(first.contains("\"new\":true"), "{first}");
-    assert!(fate(&served, "acme/app", "d1").1.contains("run "));
+    assert!(outcome(&served, "acme/app", "d1").1.contains("run "));
     for id in ["d1", "d2", "d3"] {
         let again = served.send(("push", id), &served.hook, &body);
         assert!(again.starts_with("HTTP/1.1 202") && again.contains("\"new\":false"), "{again}");
@@ -244,7 +244,7 @@ fn hooks_that_look_green_and_do_nothing_are_shown() {
     assert!(doctor.contains("webhook: acme/app") && doctor.contains("PLUE-F0005"), "{doctor}");
     let body = push_of(repository("acme/app", APP), "refs/heads/main", &zeros(), &main);
     served.send(("push", "good"), &served.hook, &body);
-    assert!(fate(&served, "acme/app", "good").1.contains("run "));
+    assert!(outcome(&served, "acme/app", "good").1.contains("run "));
     let list = served.bench.plue(&["repo", "list", "--output", "json"]).ends(0).json();
     assert_eq!(
         (&list["repos"][0]["problem"], &list["repos"][0]["forge_id"]),

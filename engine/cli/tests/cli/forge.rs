@@ -42,6 +42,8 @@ struct Told {
     /// Texts of comments; their ids are their places, from 1.
     comments: Vec<String>,
     labels: Vec<String>,
+    /// Pull requests, as the forge lists them; their numbers are their places, from 1.
+    pulls: Vec<Json>,
     tokens: Vec<String>,
     /// By id, from 1: name and conclusion of checks.
     checks: Vec<(String, String)>,
@@ -114,6 +116,11 @@ impl Forge {
     pub(crate) fn has_findings(&self) {
         let is_one = |text: &String| text.starts_with("<!-- plue:findings-");
         self.knows(|told| told.comments.iter().any(is_one).then_some(()));
+    }
+
+    /// All pull requests that were opened.
+    pub(crate) fn pulls(&self) -> Vec<Json> {
+        self.told.borrow().pulls.clone()
     }
 
     /// The labels of the pull request.
@@ -214,11 +221,35 @@ fn answer(stream: TcpStream, told: &mut Told) {
             told.checks[id.parse::<usize>().unwrap() - 1].1 = text("conclusion");
             json!({"id": id.parse::<u64>().unwrap()})
         }
+        (_, ["", "api", "repos", "acme", "app", "pulls", rest @ ..]) => {
+            pull_requests(method, rest, &body, &mut told.pulls)
+        }
         other => panic!("the forge is asked for {other:?}"),
     };
     let reply = reply.to_string();
     let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}", reply.len());
     let _died_meanwhile = write!(reader.get_mut(), "{head}\r\n\r\n{reply}");
+}
+
+/// Lists, opens and changes pull requests.
+fn pull_requests(method: &str, rest: &[&str], body: &Json, pulls: &mut Vec<Json>) -> Json {
+    match (method, rest) {
+        ("GET", _) => json!(pulls),
+        ("POST", []) => {
+            pulls.push(json!({
+                "number": pulls.len() + 1, "state": "open", "title": body["title"],
+                "body": body["body"], "head": {"ref": body["head"]}, "base": {"ref": body["base"]},
+            }));
+            pulls.last().unwrap().clone()
+        }
+        ("PATCH", [number]) => {
+            let pull = &mut pulls[number.parse::<usize>().unwrap() - 1];
+            pull["title"] = body["title"].clone();
+            pull["body"] = body["body"].clone();
+            pull.clone()
+        }
+        other => panic!("the forge is asked for {other:?} of pull requests"),
+    }
 }
 
 fn served(bench: &Bench, variables: &[(&str, &str)]) -> (Child, String) {

@@ -85,6 +85,8 @@ mod prompt_answers;
 #[cfg(test)]
 mod prompts;
 #[cfg(test)]
+mod proposals;
+#[cfg(test)]
 mod pushes;
 #[cfg(test)]
 mod python;

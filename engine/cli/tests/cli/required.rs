@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::{
-    deliveries::{APP, fate, runs},
+    deliveries::{APP, outcome, runs},
     forge::{Forge, Served, repository},
 };
 
@@ -110,7 +110,7 @@ fn comments_of_outsiders_start_nothing() {
     // The payload's `author_association` is no proof of permission.
     comment(&served, "c1", "eve");
     forge.asked_for("eve");
-    let (state, note) = fate(&served, "acme/app", "c1");
+    let (state, note) = outcome(&served, "acme/app", "c1");
     assert_eq!(state, "ignored", "{note}");
     assert!(note.contains("eve may not") && note.contains("PLUE-F0014"), "{note}");
     comment(&served, "c2", "ada");
@@ -122,7 +122,7 @@ fn comments_of_outsiders_start_nothing() {
     // An unusable answer of the forge counts as a refusal.
     comment(&served, "c3", "broken");
     forge.asked_for("broken");
-    let (state, note) = fate(&served, "acme/app", "c3");
+    let (state, note) = outcome(&served, "acme/app", "c3");
     assert_eq!((state.as_str(), runs(&served)), ("ignored", 1), "{note}");
 }
 
@@ -133,5 +133,5 @@ fn anybody_may_comment_where_the_operator_says_so() {
     served.bench.write(".plue.py", BOT);
     served.push("refs/heads/main");
     comment(&served, "c1", "eve");
-    assert!(fate(&served, "acme/app", "c1").1.contains("run "));
+    assert!(outcome(&served, "acme/app", "c1").1.contains("run "));
 }

@@ -16,6 +16,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{codes, loaded::Origin};
 
+mod patch;
+
+pub use patch::PatchChange;
+
 /// The plugin that is built into plue.
 pub const FORGE: &str = "forge";
 /// Findings that a comment shows, unless the step sets a number.
@@ -25,15 +29,25 @@ const MAX_LABELS: usize = 10;
 /// Characters of a label.
 const MAX_LABEL_CHARS: usize = 100;
 /// Fields of a step's configuration.
-const FIELDS: [&str; 5] = ["comment", "title", "max_findings", "labels", "allowed_labels"];
+const FIELDS: [&str; 9] = [
+    "comment",
+    "title",
+    "max_findings",
+    "labels",
+    "allowed_labels",
+    "patch",
+    "paths",
+    "branch",
+    "pull_request",
+];
 
 /// A checked change of one pull request or issue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForgeChange {
     /// Configured name of the repository.
     pub repository: String,
-    /// The pull request or issue of the event.
-    pub thread: Thread,
+    /// The pull request or issue of the event; `None`: the change needs none.
+    pub thread: Option<Thread>,
     /// The commit of the change; a newer one of the pull request supersedes it.
     pub sha: Option<String>,
     /// Key and text of the comment; `None`: no comment.
@@ -42,15 +56,28 @@ pub struct ForgeChange {
     pub add: Vec<String>,
     /// Labels to be removed from the thread.
     pub remove: Vec<String>,
+    /// Commit to be pushed to a branch of plue, perhaps with a pull request.
+    pub patch: Option<PatchChange>,
 }
 
 /// The outcome of a change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ForgeApplied {
-    /// The forge accepted it; the number of the comment.
-    Done(Option<u64>),
+    /// The forge accepted it.
+    Done(ForgeResult),
     /// The pull request has a newer commit, whose run applies its own change.
     Superseded,
+}
+
+/// The parts of an applied change.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ForgeResult {
+    /// Number of the comment.
+    pub comment: Option<u64>,
+    /// The commit of the patch; `None` also if the patch changes nothing.
+    pub commit: Option<String>,
+    /// Number of the pull request.
+    pub pull_request: Option<u64>,
 }
 
 /// The answer of [`ForgeWriter::apply`]; an error is a text for the author.
@@ -75,6 +102,8 @@ pub(crate) struct ForgeRun<'a> {
     pub(crate) workflow: &'a str,
     /// The repository of the run.
     pub(crate) repository: Option<&'a str>,
+    /// The commit of the run.
+    pub(crate) sha: Option<&'a str>,
     pub(crate) event: &'a Event,
     pub(crate) origin: &'a Origin,
     /// Nothing is applied, so an event without a number is allowed.
@@ -122,15 +151,20 @@ pub(crate) fn proposed(
         None => Labels::default(),
     };
     allowed(&labels, config)?;
-    if comment.is_none() && !config.contains_key("labels") {
-        return bad("it has neither `comment` nor `labels`".to_owned());
+    let patch = patch::proposed_patch(step, config, scope, run)?;
+    let needs_thread = comment.is_some() || config.contains_key("labels");
+    if !needs_thread && patch.is_none() {
+        return bad("it has neither `comment` nor `labels` nor `patch`".to_owned());
+    }
+    if needs_thread && thread.is_none() {
+        return bad("the event of the run is about no pull request and no issue".to_owned());
     }
     let sha = run.event.pull_request.as_ref().and_then(|pull| {
         let head = Some(pull.head.sha.clone()).filter(|sha| !sha.is_empty());
         run.event.sha.clone().or(head)
     });
     let Labels { add, remove } = labels;
-    let change = ForgeChange { repository, thread, sha, comment, add, remove };
+    let change = ForgeChange { repository, thread, sha, comment, add, remove, patch };
     Ok(Proposed { change, findings, left_out })
 }
 
@@ -138,27 +172,37 @@ pub(crate) fn proposed(
 
 impl Proposed {
     /// Masks the secrets of the run: comments on a forge may be public.
-    pub(crate) fn mask(&mut self, secrets: &Secrets) {
+    ///
+    /// # Errors
+    /// The patch contains a secret, which cannot be masked.
+    pub(crate) fn mask(&mut self, secrets: &Secrets) -> Result<(), String> {
         if let Some((_, text)) = &mut self.change.comment {
             *text = secrets.text(text);
+        }
+        match &mut self.change.patch {
+            Some(patch) => patch.mask(secrets),
+            None => Ok(()),
         }
     }
 
     /// Outcome and output of a dry run.
     pub(crate) fn shown(self) -> (Outcome, Json) {
         let text = self.change.comment.as_ref().map(|(_, text)| text.clone());
-        let mut output = self.output(false, None);
+        let mut output = self.output(false, &ForgeResult::default());
         output["dry_run"] = true.into();
         output["comment"] = json!(text);
+        if let Some(patch) = &self.change.patch {
+            output["patch"] = json!(patch.patch);
+        }
         (Outcome::Success, output)
     }
 
     /// Outcome and output after applying the change.
     pub(crate) fn ended(self, applied: Result<ForgeApplied, String>) -> (Outcome, Json) {
         match applied {
-            Ok(ForgeApplied::Done(id)) => (Outcome::Success, self.output(true, id)),
+            Ok(ForgeApplied::Done(result)) => (Outcome::Success, self.output(true, &result)),
             Ok(ForgeApplied::Superseded) => {
-                let mut output = self.output(false, None);
+                let mut output = self.output(false, &ForgeResult::default());
                 output["superseded"] = true.into();
                 (Outcome::Success, output)
             }
@@ -169,15 +213,20 @@ impl Proposed {
         }
     }
 
-    fn output(&self, is_posted: bool, id: Option<u64>) -> Json {
+    fn output(&self, is_posted: bool, result: &ForgeResult) -> Json {
         let mut output = json!({
             "posted": is_posted,
             "findings": self.findings,
             "left_out": self.left_out,
             "labels": { "add": self.change.add, "remove": self.change.remove },
         });
-        if let Some(id) = id {
+        if let Some(id) = result.comment {
             output["comment_id"] = id.into();
+        }
+        if let Some(patch) = &self.change.patch {
+            output["branch"] = json!(patch.branch);
+            output["commit"] = json!(result.commit);
+            output["pull_request"] = json!(result.pull_request);
         }
         output
     }
@@ -186,7 +235,7 @@ impl Proposed {
 /// Requires that people with write access to the repository wrote the plan.
 fn trusted(run: &ForgeRun<'_>) -> Result<(), String> {
     let why = if run.origin.is_from_fork(run.event) {
-        "runs of pull requests from forks write nothing to the forge"
+        "runs of pull requests from forks, and of branches that plue pushed, write nothing to the forge"
     } else if run.origin.parent.is_some() {
         "child runs write nothing to the forge: a step of the run that starts them does"
     } else {
@@ -196,7 +245,7 @@ fn trusted(run: &ForgeRun<'_>) -> Result<(), String> {
 }
 
 /// The repository and the thread of the event.
-fn target(run: &ForgeRun<'_>) -> Result<(String, Thread), String> {
+fn target(run: &ForgeRun<'_>) -> Result<(String, Option<Thread>), String> {
     let event = run.event;
     let of_event = event.repository.as_deref();
     let repository = run.repository.or(of_event).unwrap_or_default().to_owned();
@@ -205,11 +254,8 @@ fn target(run: &ForgeRun<'_>) -> Result<(String, Thread), String> {
     }
     let pull = event.pull_request.as_ref().map(|pull| Thread::PullRequest(pull.number));
     let thread = pull.or(event.issue.as_ref().map(|issue| Thread::Issue(issue.number)));
-    match thread.filter(|thread| thread.number() > 0) {
-        Some(thread) => Ok((repository, thread)),
-        None if run.is_dry => Ok((repository, Thread::PullRequest(0))),
-        None => bad("the event of the run is about no pull request and no issue".to_owned()),
-    }
+    let thread = thread.filter(|thread| thread.number() > 0);
+    Ok((repository, thread.or(run.is_dry.then_some(Thread::PullRequest(0)))))
 }
 
 /// Title and length of a comment, which the plan sets and a model cannot.

@@ -10,6 +10,7 @@ use crate::{
         comment::CommentId,
         error::FeedbackError,
         http::Http,
+        pull_request::PullRequestChange,
         status::CommitStatus,
         thread::Thread,
     },
@@ -161,6 +162,19 @@ impl Client {
         remove: &[String],
     ) -> Result<(), FeedbackError> {
         super::labels::change_labels(self, repository, thread, add, remove).await
+    }
+
+    /// Opens the pull request of a branch, or updates its title and text; its number. One that people closed
+    /// at the same commit stays closed.
+    ///
+    /// # Errors
+    /// The forge cannot be reached or refuses.
+    pub async fn put_pull_request(
+        &self,
+        repository: &str,
+        change: &PullRequestChange,
+    ) -> Result<u64, FeedbackError> {
+        super::pull_request::put_pull_request(self, repository, change).await
     }
 }
 

@@ -17,7 +17,8 @@ pub(super) fn block(language: &str, text: &str) -> String {
 
 /// Foreign prose as a quotation that shows its words and does nothing else: no markup, image, link,
 /// mention, reference to an issue or command.
-pub(super) fn prose(text: &str) -> String {
+#[must_use]
+pub fn prose(text: &str) -> String {
     let lines = text.trim().lines().map(|line| {
         let line = plain(line);
         if line.is_empty() { ">".to_owned() } else { format!("> {line}") }
@@ -31,9 +32,21 @@ pub(super) fn inline(text: &str, max: usize) -> String {
     plain(&one_line(text, max))
 }
 
+/// Foreign words on one line that is no Markdown, such as a title or the first line of a commit: mentions,
+/// references and addresses do nothing.
+#[must_use]
+pub fn words(text: &str, max: usize) -> String {
+    inert(&one_line(text, max), false)
+}
+
+/// A line of foreign text as Markdown.
+fn plain(line: &str) -> String {
+    inert(line, true)
+}
+
 /// A line of foreign text: markup is escaped, and what forges find in the shown text is interrupted by a
 /// space without width.
-fn plain(line: &str) -> String {
+fn inert(line: &str, is_markdown: bool) -> String {
     /// Zero-width space that interrupts a word.
     const BREAK: char = '\u{200b}';
     let chars: Vec<char> = line.trim().chars().filter(|c| !is_hidden(*c)).collect();
@@ -46,6 +59,7 @@ fn plain(line: &str) -> String {
         let before = at.checked_sub(1).and_then(|at| chars.get(at)).copied().unwrap_or(' ');
         let after = chars.get(at + 1).copied().unwrap_or(' ');
         match c {
+            c if !is_markdown => plain.push(c),
             '&' => plain.push_str("&amp;"),
             '<' => plain.push_str("&lt;"),
             '>' => plain.push_str("&gt;"),
@@ -119,6 +133,10 @@ mod tests {
         assert_eq!(prose("```\n# x\n```"), "> \\`\\`\\`  \n> \\# x  \n> \\`\\`\\`");
         assert_eq!(inline("a\nb @c", 100), "a b @\u{200b}c");
         assert_eq!(inline("1. x", 100), "1\\. x");
+        assert_eq!(
+            words("Fixes #7\nfor @all in [a]", 100),
+            "Fixes #\u{200b}7 for @\u{200b}all in [a]"
+        );
     }
 
     #[test]

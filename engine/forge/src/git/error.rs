@@ -72,6 +72,9 @@ pub enum GitError {
     /// A content of Git LFS that is not checked out; which, and why.
     #[error("{0}")]
     BadLfs(String),
+    /// A patch that does not apply, or changes what it may not.
+    #[error("{0}")]
+    BadPatch(String),
     /// The engine is stopping.
     #[error("waiting for the mirror was cut off")]
     Interrupted,
@@ -106,6 +109,7 @@ impl GitError {
             | Self::BadTree(_)
             | Self::BadSubmodule(_)
             | Self::BadLfs(_)
+            | Self::BadPatch(_)
             | Self::Interrupted => false,
         }
     }
@@ -129,6 +133,7 @@ impl GitError {
             | Self::BadName(_)
             | Self::NoCommit(_)
             | Self::BadTree(_)
+            | Self::BadPatch(_)
             | Self::Interrupted => Diagnostic::error(codes::GIT_FAILED, self.to_string()),
         }
     }
@@ -145,6 +150,7 @@ impl GitError {
                 | Self::BadTree(_)
                 | Self::BadSubmodule(_)
                 | Self::BadLfs(_)
+                | Self::BadPatch(_)
         )
     }
 
@@ -162,6 +168,7 @@ impl GitError {
             | Self::BadTree(_)
             | Self::BadSubmodule(_)
             | Self::BadLfs(_)
+            | Self::BadPatch(_)
             | Self::NoCommit(_) => false,
         }
     }

@@ -286,7 +286,7 @@ impl Mirror {
     }
 
     /// The lock of the mirror, across processes. It lies in the mirror and is released with the file.
-    async fn lock(&self) -> Result<File, GitError> {
+    pub(super) async fn lock(&self) -> Result<File, GitError> {
         let path = self.folder.join("plue.lock");
         let locked = self.tasks.spawn_blocking(move || {
             let file = File::options().create(true).append(true).open(&path);

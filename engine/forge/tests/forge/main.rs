@@ -15,6 +15,8 @@ mod git;
 #[cfg(test)]
 mod permission;
 #[cfg(test)]
+mod proposals;
+#[cfg(test)]
 mod reading;
 #[cfg(test)]
 mod report;

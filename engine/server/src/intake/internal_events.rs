@@ -199,7 +199,7 @@ impl InternalEvents {
     ) -> Result<DispatchedPlan, Error> {
         let skipped = |why: String| Ok(DispatchedPlan::Stopped(DispatchResult::Skipped, why));
         let Target { repo, event, mirror, commit } = target;
-        let is_untrusted = event.is_strangers();
+        let is_untrusted = event.is_untrusted();
         let trust = if is_untrusted { Trust::Untrusted } else { Trust::Own };
         let view = self.plans.view(mirror.folder(), commit, event.before.as_deref()).await?;
         let files = self.plans.workflow_files(&view).await?;

@@ -117,7 +117,7 @@ fn of_reading(provider: Provider, reading: &Reading) -> Result<TriggerContext, S
         (_, Some(_)) => CommitSource::Published,
         (_, None) => CommitSource::DefaultBranch,
     };
-    let is_untrusted = event.is_strangers();
+    let is_untrusted = event.is_untrusted();
     let message = reading.head_message().map(str::to_owned);
     let actor_id = reading.sender_id();
     Ok(TriggerContext { event, message, deleted, source, is_untrusted, actor_id })
@@ -145,12 +145,13 @@ fn local(delivery: &DeliveryRow) -> Result<TriggerContext, String> {
     }
     event.actor = push.actor;
     event.git_ref = Some(push.git_ref);
+    let is_untrusted = event.is_untrusted();
     Ok(TriggerContext {
         event,
         message: None,
         deleted,
         source: CommitSource::Published,
-        is_untrusted: false,
+        is_untrusted,
         actor_id: None,
     })
 }

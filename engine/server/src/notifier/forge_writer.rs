@@ -2,16 +2,23 @@
 //!
 //! Must not widen a change: repository, number and text are checked by the executor.
 
-use plue_executor::perform::forge::{ForgeApplied, ForgeApplying, ForgeChange, ForgeWriter};
-use plue_forge::{FeedbackError, feedback::Thread};
-use plue_store::{ReportKey, Store};
+use plue_executor::perform::forge::{
+    ForgeApplied, ForgeApplying, ForgeChange, ForgeResult, ForgeWriter, PatchChange,
+};
+use plue_forge::{
+    Client, FeedbackError, GitError,
+    feedback::{PullRequestChange, Thread},
+    git::Proposals,
+};
+use plue_store::{RepoRow, ReportKey, Store};
 
-use crate::{secrets::Credentials, services::Services};
+use crate::{mirrors::Mirrors, secrets::Credentials, services::Services};
 
-/// Writes labels and comments to forges. Cheap to clone.
+/// Writes labels, comments, commits and pull requests to forges. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct ForgeChanges {
     store: Store,
+    mirrors: Mirrors,
     credentials: Credentials,
 }
 
@@ -42,6 +49,8 @@ enum Failed {
     Own(String),
     #[error(transparent)]
     Forge(#[from] FeedbackError),
+    #[error(transparent)]
+    Git(#[from] GitError),
 }
 
 impl From<crate::error::Error> for Failed {
@@ -60,7 +69,8 @@ impl From<plue_store::Error> for Failed {
 
 impl ForgeChanges {
     pub(crate) fn new(services: &Services) -> Self {
-        Self { store: services.store.clone(), credentials: services.credentials.clone() }
+        let (store, mirrors) = (services.store.clone(), services.mirrors.clone());
+        Self { store, mirrors, credentials: services.credentials.clone() }
     }
 
     async fn change_forge(&self, change: &ForgeChange) -> Result<ForgeApplied, Failed> {
@@ -71,27 +81,95 @@ impl ForgeChanges {
         if self.is_superseded(change).await? {
             return Ok(ForgeApplied::Superseded);
         }
-        let Some(client) = self.credentials.forge_client(&repo).await? else {
-            return own(
-                "the forge cannot be written to without a token: see `plue repo add --token`",
-            );
+        let client = self.credentials.forge_client(&repo).await?;
+        let client = || {
+            client.as_ref().ok_or(Failed::Own(
+                "the forge cannot be written to without a token: see `plue repo add --token`"
+                    .to_owned(),
+            ))
         };
+        let mut result = ForgeResult::default();
+        // First, as it is what is mostly refused.
+        if let Some(patch) = &change.patch {
+            let Some(commit) = self.push_patch(&repo, patch).await? else {
+                return Ok(ForgeApplied::Superseded);
+            };
+            if let (Some(commit), Some(_)) = (&commit, &patch.pull_request) {
+                let pull = self.open_pull_request(client()?, &repo, patch, commit).await?;
+                result.pull_request = Some(pull);
+            }
+            result.commit = commit;
+        }
+        let Some(thread) = change.thread else { return Ok(ForgeApplied::Done(result)) };
         if !(change.add.is_empty() && change.remove.is_empty()) {
             let (add, remove) = (&change.add, &change.remove);
-            client.change_labels(&repo.name, change.thread, add, remove).await?;
+            client()?.change_labels(&repo.name, thread, add, remove).await?;
         }
-        let mut comment = None;
         if let Some((key, text)) = &change.comment {
-            let id = client.put_comment(&repo.name, change.thread, None, key, text).await?;
-            comment = Some(id.0);
+            let id = client()?.put_comment(&repo.name, thread, None, key, text).await?;
+            result.comment = Some(id.0);
         }
-        Ok(ForgeApplied::Done(comment))
+        Ok(ForgeApplied::Done(result))
+    }
+
+    /// Pushes the commit of a patch; its id, or `Some(None)` if the patch changes nothing. `None`: the branch
+    /// has a newer commit, whose run applies its own change.
+    async fn push_patch(
+        &self,
+        repo: &RepoRow,
+        patch: &PatchChange,
+    ) -> Result<Option<Option<String>>, Failed> {
+        let own = |why: String| Err(Failed::Own(why));
+        self.mirrors.fetched(repo, &[]).await?;
+        let (mirror, base) = self.mirrors.mirror_with(repo, &patch.sha).await?;
+        let head = mirror.resolve(&format!("refs/heads/{}", patch.base_branch)).await?;
+        match head {
+            None => return own(format!("there is no branch `{}` any more", patch.base_branch)),
+            Some(head) if patch.follows_base && head != base => return Ok(None),
+            Some(_) => {}
+        }
+        let remote = self.mirrors.remote(repo).await?;
+        let proposals = Proposals { mirror: &mirror, remote: &remote };
+        let check = |files: &[_]| patch.check(files);
+        let commit = proposals.commit(&base, &patch.patch, &patch.message, check).await?;
+        let Some(commit) = commit else { return Ok(Some(None)) };
+        let there = mirror.resolve(&format!("refs/heads/{}", patch.branch)).await?;
+        match &there {
+            Some(there) if *there == commit => return Ok(Some(Some(commit.to_string()))),
+            Some(there) if !proposals.is_own(there).await? => {
+                return own(format!(
+                    "the head of the branch `{}` is not by plue; merge, rename or delete the branch",
+                    patch.branch
+                ));
+            }
+            Some(_) | None => {}
+        }
+        proposals.push(&patch.branch, there.as_ref(), &commit).await?;
+        Ok(Some(Some(commit.to_string())))
+    }
+
+    async fn open_pull_request(
+        &self,
+        client: &Client,
+        repo: &RepoRow,
+        patch: &PatchChange,
+        commit: &str,
+    ) -> Result<u64, Failed> {
+        let (title, text) = patch.pull_request.clone().unwrap_or_default();
+        let change = PullRequestChange {
+            branch: patch.branch.clone(),
+            base: patch.base_branch.clone(),
+            commit: commit.to_owned(),
+            title,
+            text,
+        };
+        Ok(client.put_pull_request(&repo.name, &change).await?)
     }
 
     /// Whether a newer commit of the pull request has a report. A run may be faster than the report of its own
     /// commit, which is then the newest.
     async fn is_superseded(&self, change: &ForgeChange) -> Result<bool, plue_store::Error> {
-        let (Thread::PullRequest(number), Some(sha)) = (change.thread, &change.sha) else {
+        let (Some(Thread::PullRequest(number)), Some(sha)) = (change.thread, &change.sha) else {
             return Ok(false);
         };
         let repo = change.repository.clone();

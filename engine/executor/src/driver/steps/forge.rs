@@ -39,6 +39,7 @@ pub(super) fn change(
     let of_run = ForgeRun {
         workflow: &context.plan.name,
         repository: context.row.repo.as_deref(),
+        sha: context.row.sha.as_deref(),
         event: &context.event,
         origin: &context.origin,
         is_dry: writer.is_none(),
@@ -46,7 +47,7 @@ pub(super) fn change(
     let mut proposed =
         context.evaluate(run, step, at, |scope| proposed(definition, plugin, scope, &of_run))?;
     let secrets = context.secrets.all();
-    proposed.mask(&Secrets::new(secrets.iter().map(Vec::as_slice)));
+    proposed.mask(&Secrets::new(secrets.iter().map(Vec::as_slice)))?;
     let timeout = definition.options.timeout.as_ref().and_then(|text| text.parse().ok());
     let timeout = timeout.unwrap_or(DEFAULT_TIMEOUT);
     Ok(async move {
