@@ -7,7 +7,7 @@ use crate::{
     changes::Shards,
     error::Error,
     op::Op,
-    sql::{Arg, Dialect, Statement, Tx},
+    sql::{Arg, Dialect, Row, Statement, Tx},
     store::Store,
 };
 
@@ -49,24 +49,39 @@ impl Store {
     /// # Errors
     /// [`Error`] of the database.
     pub async fn audit_after(&self, seq: u64, limit: u32) -> Result<Vec<AuditRow>, Error> {
-        let text = "SELECT seq, at, principal, action, subject, repo, detail FROM audit \
-                    WHERE seq > $1 ORDER BY seq LIMIT $2";
+        self.audit_rows("seq > $1 ORDER BY seq", seq, limit).await
+    }
+
+    /// Rows before a number, the newest first, at most 1,000; `None`: from the newest on.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn audit_before(&self, seq: Option<u64>, limit: u32) -> Result<Vec<AuditRow>, Error> {
+        let last = i64::MAX.unsigned_abs();
+        let seq = seq.unwrap_or(last).min(last);
+        self.audit_rows("seq < $1 ORDER BY seq DESC", seq, limit).await
+    }
+
+    async fn audit_rows(&self, which: &str, seq: u64, limit: u32) -> Result<Vec<AuditRow>, Error> {
+        let text = format!(
+            "SELECT seq, at, principal, action, subject, repo, detail FROM audit WHERE {which} LIMIT $2"
+        );
         let args = vec![Arg::count(seq), limit.min(MAX_PAGE).into()];
         let rows = self.read(Statement::new(text, args)).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(AuditRow {
-                    seq: row.count(0)?,
-                    at: row.time(1)?,
-                    principal: row.text(2)?,
-                    action: row.text(3)?,
-                    subject: row.text(4)?,
-                    repo: row.opt_text(5)?,
-                    detail: row.json(6)?,
-                })
-            })
-            .collect()
+        rows.iter().map(audit_row).collect()
     }
+}
+
+fn audit_row(row: &Row) -> Result<AuditRow, Error> {
+    Ok(AuditRow {
+        seq: row.count(0)?,
+        at: row.time(1)?,
+        principal: row.text(2)?,
+        action: row.text(3)?,
+        subject: row.text(4)?,
+        repo: row.opt_text(5)?,
+        detail: row.json(6)?,
+    })
 }
 
 impl Op for Append {

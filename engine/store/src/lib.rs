@@ -76,5 +76,5 @@ pub use crate::{
     session::{LoginRow, PersonSession, SessionRow},
     store::Store,
     token::TokenRow,
-    usage::{QueueRow, UsageBy, UsageRow},
+    usage::{QueueRow, QueuedAttempt, UsageBy, UsageDay, UsageRow},
 };

@@ -1,5 +1,6 @@
 //! Reading runs, their journals and their steps.
 
+mod history;
 mod list;
 mod obstacle;
 
@@ -18,6 +19,7 @@ use crate::{
     store::Store,
 };
 
+pub use history::{PastRun, StepTimes};
 pub use list::{EventTexts, ListedRun, RunQuery};
 pub use obstacle::{Obstacle, ObstacleKind};
 

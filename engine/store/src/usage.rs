@@ -4,6 +4,7 @@
 //! Must not decide anything: it counts rows.
 
 pub mod claude;
+mod queue;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,7 @@ use plue_flow::RunStatus;
 use plue_plan::{RunId, event::owner};
 
 use self::claude::{SUMS, Spend};
+pub use self::queue::{QueuedAttempt, UsageDay};
 use crate::{
     error::Error,
     sql::{Arg, Row, Statement, among},

@@ -10,7 +10,7 @@ use crate::{
     error::Error,
     op::Op,
     plain::Plain,
-    sql::{Arg, Row, Statement, Tx},
+    sql::{Arg, Row, Statement, Tx, among},
     store::Store,
 };
 
@@ -73,6 +73,8 @@ struct Change {
     args: Vec<Arg>,
 }
 
+/// Reports of one list at most.
+const MAX_PULLS: u32 = 500;
 const COLUMNS: &str = "repo, sha, pull_request, content, told, version, next_at, created_at";
 
 impl Store {
@@ -177,6 +179,26 @@ impl Store {
         let args = vec![repo.into(), Arg::count(pull_request)];
         let row = self.read_one(Statement::new(text, args)).await?;
         row.map(|row| report_row(&row)).transpose()
+    }
+
+    /// Reports of pull requests, the newest first, at most `limit`; of some repositories or of all. Older heads
+    /// of a pull request have reports of their own.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn pull_reports(
+        &self,
+        repos: Option<&[String]>,
+        limit: u32,
+    ) -> Result<Vec<ReportRow>, Error> {
+        let mut args: Vec<Arg> = vec![limit.min(MAX_PULLS).into()];
+        let filter = among("repo", repos, &mut args);
+        let text = format!(
+            "SELECT {COLUMNS} FROM report WHERE pull_request > 0{filter} \
+             ORDER BY created_at DESC, repo, sha LIMIT $1"
+        );
+        let rows = self.read(Statement::new(text, args)).await?;
+        rows.iter().map(report_row).collect()
     }
 
     /// Takes a report for oneself until a time; `false`: somebody else has it, or it is another now.

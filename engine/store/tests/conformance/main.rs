@@ -25,6 +25,8 @@ mod files;
 #[cfg(test)]
 mod forks;
 #[cfg(test)]
+mod history;
+#[cfg(test)]
 mod identities;
 #[cfg(test)]
 mod inbox;

@@ -13,11 +13,16 @@ fn key(sha: &str, pull_request: u64) -> ReportKey {
 }
 
 async fn watched(store: &Store) {
+    watched_as(store, "a/b").await;
+}
+
+/// A watched repository of this name.
+pub(crate) async fn watched_as(store: &Store, name: &str) {
     let repo = RepoRow {
-        name: "a/b".to_owned(),
+        name: name.to_owned(),
         forge: "gitea".to_owned(),
         url: "https://forge.example/a/b".to_owned(),
-        hook: "h".to_owned(),
+        hook: format!("hook of {name}"),
         default_branch: "main".to_owned(),
         added_by: "ann".to_owned(),
         added_at: at(1),
