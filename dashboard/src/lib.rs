@@ -22,12 +22,16 @@
 
 pub mod agent;
 pub mod ansi;
+pub mod approvals;
 pub mod assets;
 pub mod log;
+pub mod ops;
 pub mod problem;
+pub mod pulls;
 pub mod run;
 pub mod runs;
 pub mod shell;
 pub mod sign_in;
 pub mod state;
 pub mod ui;
+pub mod workflows;

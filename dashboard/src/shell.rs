@@ -22,6 +22,12 @@ pub enum Section {
     Runs,
     /// Decisions that runs wait for.
     Approvals,
+    /// Workflows of watched repositories.
+    Workflows,
+    /// Pull requests with their plans.
+    Pulls,
+    /// Runners, use, schedules and settings of the server.
+    Operations,
 }
 
 /// Theme of the pages.
@@ -82,7 +88,8 @@ pub struct Page {
 
 impl Section {
     /// All entries, in order.
-    pub const ALL: &'static [Self] = &[Self::Runs, Self::Approvals];
+    pub const ALL: &'static [Self] =
+        &[Self::Runs, Self::Approvals, Self::Workflows, Self::Pulls, Self::Operations];
 
     /// Name in the navigation.
     #[must_use]
@@ -90,6 +97,9 @@ impl Section {
         match self {
             Self::Runs => "Runs",
             Self::Approvals => "Approvals",
+            Self::Workflows => "Workflows",
+            Self::Pulls => "Pull requests",
+            Self::Operations => "Operations",
         }
     }
 
@@ -99,6 +109,9 @@ impl Section {
         match self {
             Self::Runs => "/runs",
             Self::Approvals => "/approvals",
+            Self::Workflows => "/workflows",
+            Self::Pulls => "/pulls",
+            Self::Operations => "/operations",
         }
     }
 }
@@ -280,7 +293,7 @@ impl Page {
         let current = (self.section == Some(section)).then_some("page");
         let count = match section {
             Section::Approvals => shell.approvals,
-            Section::Runs => 0,
+            Section::Runs | Section::Workflows | Section::Pulls | Section::Operations => 0,
         };
         html! {
             a href=(section.path()) aria-current=[current] {

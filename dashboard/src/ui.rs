@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+pub mod fields;
 pub mod form;
 pub mod text;
 pub mod time;
@@ -68,8 +69,13 @@ pub fn money(usd: f64) -> String {
 /// `1 step`, `2 steps`, `1,204 steps`.
 #[must_use]
 pub fn counted(count: usize, noun: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{} {noun}{plural}", grouped(count))
+    let number = grouped(count);
+    let ies = noun.strip_suffix('y').filter(|stem| !stem.ends_with(['a', 'e', 'o', 'u']));
+    match (count, ies) {
+        (1, _) => format!("{number} {noun}"),
+        (_, Some(stem)) => format!("{number} {stem}ies"),
+        (_, None) => format!("{number} {noun}s"),
+    }
 }
 
 /// A number with commas between thousands.
@@ -111,5 +117,9 @@ mod tests {
         {
             assert_eq!(counted(count, "run"), text);
         }
+        assert_eq!(
+            (counted(2, "delivery").as_str(), counted(2, "day").as_str()),
+            ("2 deliveries", "2 days")
+        );
     }
 }

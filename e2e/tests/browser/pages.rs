@@ -10,7 +10,16 @@ use crate::{browser::Browser, checks::LOOKS, site::Site};
 pub(crate) const WORKFLOWS: &str = r#"
 def workflow():
     return [
-        Plan(name="CI", triggers=[Trigger.on_push(branch="main"), Trigger.on_manual()], steps=[
+        Plan(name="CI", goal="Keep main releasable.", triggers=[
+            Trigger.on_push(branch="main"),
+            Trigger.on_pull_request(),
+            Trigger.on_schedule("30 2 * * 1-5", tz="Europe/Berlin"),
+            Trigger.on_manual(inputs={
+                "target": Input(choices=["debug", "release"], default="debug", description="Profile of the build"),
+                "jobs": Input(type="integer", default=4),
+                "note": Input(),
+            }),
+        ], steps=[
             Step.bash("build", r"""
                 echo '::group::Compile'
                 for n in $(seq 1 40); do printf '\033[32m   Compiling\033[0m crate-%s v0.%s.1\n' $n $n; done
@@ -33,7 +42,15 @@ def workflow():
         ]),
         Plan(name="Deploy", triggers=[Trigger.on_push(branch="main"), Trigger.on_manual()], steps=[
             Step.bash("build", "seq 1 12000"),
-            Step.approval("release", message="Release to production?", depends_on=["build"]),
+            Step.approval("release", message="Release to production?", depends_on=["build"], fields={
+                "type": "object",
+                "required": ["ticket"],
+                "properties": {
+                    "ticket": {"type": "string", "title": "Ticket", "description": "Of the change, as OPS-123"},
+                    "window": {"enum": ["now", "tonight"], "default": "tonight"},
+                    "announce": {"type": "boolean", "default": True, "title": "Announce it"},
+                },
+            }),
             Step.bash("ship", "echo shipped", depends_on=["release"]),
         ]),
         Plan(name="Ask", triggers=[Trigger.on_push(branch="main"), Trigger.on_manual()], steps=[
@@ -66,6 +83,19 @@ const PAGES: &[(&str, PathOf)] = &[
     ("agent-search", |site, made| {
         site.log_page(&made.asked, "review").replace("/log", "/agent?q=cargo")
     }),
+    ("approvals", |_, _| "/approvals".to_owned()),
+    ("workflows", |_, _| "/workflows".to_owned()),
+    ("workflow", |_, _| "/workflows/acme%2Fapp/CI".to_owned()),
+    ("workflow-claude", |_, _| "/workflows/acme%2Fapp/Ask".to_owned()),
+    ("pulls", |_, _| "/pulls".to_owned()),
+    ("runners", |_, _| "/runners".to_owned()),
+    ("usage", |_, _| "/usage?by=workflow&days=7".to_owned()),
+    ("schedules", |_, _| "/schedules".to_owned()),
+    ("webhooks", |_, _| "/webhooks".to_owned()),
+    ("secrets", |_, _| "/secrets".to_owned()),
+    ("tokens", |_, _| "/tokens".to_owned()),
+    ("audit", |_, _| "/audit".to_owned()),
+    ("health", |_, _| "/health".to_owned()),
     ("no-page", |_, _| "/no/such/page".to_owned()),
 ];
 

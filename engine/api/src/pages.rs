@@ -13,18 +13,24 @@ use axum::{
     routing::{get, post},
 };
 
+use plue_plan::capability::Capability;
+
 use crate::{access::Principal, guard, limit, problem::Problem, server::Api, session};
 
 mod agent;
+mod approvals;
 mod frame;
 mod html;
 mod log;
 mod login;
+mod ops;
 mod printed;
+mod pulls;
 mod reader;
 mod run;
 mod runs;
 mod test_results;
+mod workflows;
 
 /// Bytes of a form.
 const MAX_FORM_BYTES: usize = 64 * 1024;
@@ -40,10 +46,41 @@ pub(crate) fn routes() -> Router<Api> {
         .route("/", get(runs::page))
         .route("/runs", get(runs::page))
         .route("/runs/bulk", post(runs::bulk))
+        .route("/approvals", get(approvals::page))
+        .route("/approvals/decide", post(approvals::decide))
         .route("/runs/{run}/attempts/{attempt}/log", get(log::page))
         .route("/runs/{run}/attempts/{attempt}/agent", get(agent::page))
         .route("/runs/{run}", get(run::page));
-    limit::bodies(routes, MAX_FORM_BYTES)
+    limit::bodies(routes.merge(operations()), MAX_FORM_BYTES)
+}
+
+/// The routes for those who look after a server, and those of workflows.
+fn operations() -> Router<Api> {
+    use ops::{audit, health, runners, schedules, secrets, tokens, usage, webhooks};
+    Router::new()
+        .route("/workflows", get(workflows::page))
+        .route("/workflows/pause", post(workflows::pause_form))
+        .route("/workflows/resume", post(workflows::resume_form))
+        .route("/workflows/{repo}/{workflow}", get(workflows::one::page))
+        .route("/workflows/{repo}/{workflow}/plan.svg", get(workflows::one::picture))
+        .route("/workflows/{repo}/{workflow}/run", post(workflows::one::run))
+        .route("/pulls", get(pulls::list))
+        .route("/pulls/allow", post(pulls::allow))
+        .route("/pulls/{repo}/{number}", get(pulls::page))
+        .route("/operations", get(ops::first))
+        .route("/runners", get(runners::page))
+        .route("/usage", get(usage::page))
+        .route("/schedules", get(schedules::page))
+        .route("/webhooks", get(webhooks::page))
+        .route("/webhooks/redeliver", post(webhooks::redeliver))
+        .route("/webhooks/out/{webhook}", get(webhooks::messages))
+        .route("/webhooks/out/{webhook}/{action}", post(webhooks::act))
+        .route("/secrets", get(secrets::page))
+        .route("/tokens", get(tokens::page))
+        .route("/tokens/create", post(tokens::create))
+        .route("/tokens/remove", post(tokens::remove))
+        .route("/audit", get(audit::page))
+        .route("/health", get(health::page))
 }
 
 /// The answer to an address without a page.
@@ -105,6 +142,22 @@ fn is_own_form(headers: &HeaderMap) -> bool {
     let origin = text(headers, header::ORIGIN.as_str());
     let authority = origin.and_then(|origin| Some(origin.split_once("://")?.1));
     authority.is_some() && authority == text(headers, header::HOST.as_str())
+}
+
+/// A capability of a plan in words: `secret DEPLOY_KEY`.
+fn capability_words(capability: &Capability) -> String {
+    let (what, which) = match capability {
+        Capability::Secret(name) => ("secret", name),
+        Capability::Runner(name) => ("runner", name),
+        Capability::Image(name) => ("image", name),
+        Capability::Tool(name) => ("tool", name),
+        Capability::Role(name) => ("role", name),
+        Capability::Host(name) => ("host", name),
+        Capability::Plugin(name) => ("plugin", name),
+        Capability::Workflow(name) => ("workflow", name),
+        Capability::Budget(text) => ("budget", text),
+    };
+    format!("{what} {which}")
 }
 
 /// The first value of a field of a form or a query.

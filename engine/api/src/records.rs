@@ -25,6 +25,7 @@ pub mod kept;
 pub mod log;
 pub mod log_view;
 pub mod place;
+pub mod report;
 pub mod retry;
 pub mod story;
 pub mod test_results;

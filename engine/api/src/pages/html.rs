@@ -45,19 +45,28 @@ pub(super) fn answer(status: StatusCode, page: &Page, shell: &Shell) -> Response
     response
 }
 
+/// The reason of a problem with all its errors, one a line.
+pub(super) fn reason(problem: &Problem) -> String {
+    let lines = std::iter::once(problem.detail.clone()).chain(errors(problem));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn errors(problem: &Problem) -> impl Iterator<Item = String> {
+    problem.errors.iter().map(|error| match &error.hint {
+        Some(hint) => format!("{}: {hint}", error.message),
+        None => error.message.clone(),
+    })
+}
+
 /// A problem of the API, for people.
 pub(super) fn problem(problem: &Problem, shell: &Shell) -> Response {
     let as_json = problem.clone().into_response();
-    let errors = problem.errors.iter().map(|error| match &error.hint {
-        Some(hint) => format!("{}: {hint}", error.message),
-        None => error.message.clone(),
-    });
     let model = error_page::Problem {
         status: problem.status,
         title: problem.title.clone(),
         detail: problem.detail.clone(),
         code: problem.code.clone(),
-        errors: errors.collect(),
+        errors: errors(problem).collect(),
     };
     let mut page = answer(as_json.status(), &error_page::page(&model), shell);
     for name in [header::RETRY_AFTER, header::WWW_AUTHENTICATE] {

@@ -148,7 +148,8 @@ fn line(reader: &Reader, listed: ListedRun) -> RunLine {
     }
 }
 
-fn is_id(text: &str) -> bool {
+/// Whether a text has the form of an id.
+pub(super) fn is_id(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 

@@ -80,22 +80,36 @@ async fn decide(
     Path((run, step)): Path<(String, String)>,
     Json(answer): Json<DecisionRequest>,
 ) -> Result<axum::Json<RunRecord>, Problem> {
-    let row = run_of(&api, &caller, &run).await?;
-    let mut what = json!({"step": step, "approve": answer.approve});
-    if let (Some(call), Some(what)) = (&answer.call, what.as_object_mut()) {
-        what.insert("call".to_owned(), json!(call));
-    }
-    let by = answers_as(&caller).to_owned();
-    api.commands().decide(row.id.clone(), StepId::new(step), answer, by).await?;
-    let subject = (row.id.as_str(), row.repo.clone());
-    api.trail(&caller, "run.decide", subject, what).await?;
+    decide_step(&api, &caller, &run, &step, answer).await?;
     let row = run_of(&api, &caller, &run).await?;
     Ok(axum::Json(RunRecord::of(&row)))
 }
 
+/// Decides a step of a run, and records it in the audit trail.
+///
+/// # Errors
+/// The caller may not decide it, it waits for no such decision, or the fields do not fit.
+pub(crate) async fn decide_step(
+    api: &Api,
+    caller: &Principal,
+    run: &str,
+    step: &str,
+    answer: DecisionRequest,
+) -> Result<(), Problem> {
+    let row = run_of(api, caller, run).await?;
+    let mut what = json!({"step": step, "approve": answer.approve});
+    if let (Some(call), Some(what)) = (&answer.call, what.as_object_mut()) {
+        what.insert("call".to_owned(), json!(call));
+    }
+    let by = answers_as(caller).to_owned();
+    api.commands().decide(row.id.clone(), StepId::new(step), answer, by).await?;
+    let subject = (row.id.as_str(), row.repo.clone());
+    api.trail(caller, "run.decide", subject, what).await
+}
+
 /// The caller as a plan's `approvers` name people: by the name of a token, of a person at the issuer, or of
 /// the user of this machine.
-pub(super) fn answers_as(caller: &Principal) -> &str {
+pub(crate) fn answers_as(caller: &Principal) -> &str {
     let name = &caller.name;
     let prefixes = ["token:", "person:", "local:"];
     prefixes.iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name)

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{CURSOR, LIMIT, page_size, schema};
 use crate::{
-    access::{Need, Role},
+    access::{Need, Principal, Role},
     commands::{EventReceipt, EventRequest},
     deliveries,
     endpoint::{Answer, Endpoint, Method},
@@ -21,7 +21,7 @@ use crate::{
     server::Api,
 };
 
-/// Which deliveries.
+/// Query of the list of deliveries.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Which {
@@ -93,12 +93,25 @@ async fn retry(
     Caller(caller): Caller,
     Path((name, delivery)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    let repo = repo_of(&api, &caller, &name).await?;
-    if !api.store().retry_delivery(&repo.hook, &delivery).await? {
-        return Err(Problem::not_found("delivery that failed or waits", &delivery));
-    }
-    api.trail(&caller, "event.retry", (&delivery, Some(repo.name)), json!({})).await?;
+    retry_delivery(&api, &caller, &name, &delivery).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Works again on a delivery that failed or waits.
+///
+/// # Errors
+/// There is none, or the caller may not.
+pub(crate) async fn retry_delivery(
+    api: &Api,
+    caller: &Principal,
+    repo: &str,
+    delivery: &str,
+) -> Result<(), Problem> {
+    let repo = repo_of(api, caller, repo).await?;
+    if !api.store().retry_delivery(&repo.hook, delivery).await? {
+        return Err(Problem::not_found("delivery that failed or waits", delivery));
+    }
+    api.trail(caller, "event.retry", (delivery, Some(repo.name)), json!({})).await
 }
 
 async fn list(

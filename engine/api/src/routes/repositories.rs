@@ -213,13 +213,26 @@ async fn allow(
     Path(name): Path<String>,
     Json(request): Json<AllowRequest>,
 ) -> Result<StatusCode, Problem> {
-    let row = repo_of(&api, &caller, &name).await?;
-    let (commit, now) = (&request.commit, api.clock().now());
+    allow_commit(&api, &caller, &name, &request.commit).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lets a commit of a fork run, for a caller who may.
+///
+/// # Errors
+/// No delivery of this commit waits, or the caller may not.
+pub(crate) async fn allow_commit(
+    api: &Api,
+    caller: &Principal,
+    repo: &str,
+    commit: &str,
+) -> Result<(), Problem> {
+    let row = repo_of(api, caller, repo).await?;
+    let now = api.clock().now();
     if api.store().allow(&row.name, commit, &caller.name, now).await? == 0 {
         return Err(Problem::not_found("held commit", commit));
     }
-    api.trail(&caller, "commit.allow", (commit, Some(row.name)), json!({})).await?;
-    Ok(StatusCode::NO_CONTENT)
+    api.trail(caller, "commit.allow", (commit, Some(row.name)), json!({})).await
 }
 
 async fn confirm(

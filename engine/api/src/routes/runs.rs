@@ -82,7 +82,7 @@ struct Named {
     folder: Option<PathBuf>,
 }
 
-/// Which runs.
+/// Query of the list of runs.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Which {
@@ -270,16 +270,31 @@ async fn create(
     let repo = &request.repository;
     admitted(&caller, Some(repo), || Problem::not_found("repository", repo))?;
     let id = reserved(&api, &caller, &headers, &request).await?;
-    let by = caller.name.clone();
     let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok());
     request.traceparent =
         traceparent.filter(|text| text.len() <= MAX_TRACEPARENT).map(str::to_owned);
+    let row = submit_run(&api, &caller, id, request).await?;
+    Ok((StatusCode::CREATED, axum::Json(RunRecord::of(&row))))
+}
+
+/// Submits a run of this id, for a caller who may start it.
+///
+/// # Errors
+/// The caller may not, there is no such workflow, or the inputs do not fit.
+pub(crate) async fn submit_run(
+    api: &Api,
+    caller: &Principal,
+    id: RunId,
+    request: RunRequest,
+) -> Result<RunRow, Problem> {
+    let repo = &request.repository;
+    admitted(caller, Some(repo), || Problem::not_found("repository", repo))?;
     let what = json!({"workflow": request.workflow, "rev": request.rev});
-    api.commands().submit(id.clone(), request, by).await?;
+    api.commands().submit(id.clone(), request, caller.name.clone()).await?;
     let row = api.store().run(&id).await?;
     let row = row.ok_or_else(|| Problem::conflict("the run is gone already"))?;
-    trail(&api, &caller, "run.create", &row, what).await?;
-    Ok((StatusCode::CREATED, axum::Json(RunRecord::of(&row))))
+    trail(api, caller, "run.create", &row, what).await?;
+    Ok(row)
 }
 
 /// The id of the run: a fresh one, or the one that this key stands for.

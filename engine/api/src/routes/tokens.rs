@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::schema;
 use crate::{
-    access::{Need, Role},
+    access::{Need, Principal, Role},
     commands::TokenRequest,
     endpoint::{Answer, Endpoint, Method},
     extract::{Caller, Json, Path},
@@ -66,6 +66,18 @@ async fn create(
     Caller(caller): Caller,
     Json(wanted): Json<TokenRequest>,
 ) -> Result<(StatusCode, axum::Json<NewTokenRecord>), Problem> {
+    Ok((StatusCode::CREATED, axum::Json(make_token(&api, &caller, wanted).await?)))
+}
+
+/// Makes a token, for a caller who may; the record is the only place that has it.
+///
+/// # Errors
+/// The request is not one for a token.
+pub(crate) async fn make_token(
+    api: &Api,
+    caller: &Principal,
+    wanted: TokenRequest,
+) -> Result<NewTokenRecord, Problem> {
     let named = !wanted.name.is_empty() && wanted.name.chars().count() <= MAX_NAME;
     if !named || wanted.name.chars().any(char::is_control) {
         return Err(Problem::bad_request(format!("`name` is 1 to {MAX_NAME} characters")));
@@ -83,12 +95,11 @@ async fn create(
         now,
     );
     api.store().token_create(&made.row).await?;
-    api.trail(&caller, "token.create", (&made.row.id, None), json!({})).await?;
-    let record = TokenRecord::of(&made.row);
-    Ok((StatusCode::CREATED, axum::Json(NewTokenRecord { token: made.token, record })))
+    api.trail(caller, "token.create", (&made.row.id, None), json!({})).await?;
+    Ok(NewTokenRecord { token: made.token, record: TokenRecord::of(&made.row) })
 }
 
-/// When it ends, from days or from a duration.
+/// The time of expiry, from days or from a duration.
 fn expiry(
     now: Timestamp,
     days: Option<u32>,
@@ -116,9 +127,17 @@ async fn remove(
     Caller(caller): Caller,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    if !api.store().token_remove(&id).await? {
-        return Err(Problem::not_found("token", &id));
-    }
-    api.trail(&caller, "token.remove", (&id, None), json!({})).await?;
+    remove_token(&api, &caller, &id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Removes a token, for a caller who may.
+///
+/// # Errors
+/// There is none of this id.
+pub(crate) async fn remove_token(api: &Api, caller: &Principal, id: &str) -> Result<(), Problem> {
+    if !api.store().token_remove(id).await? {
+        return Err(Problem::not_found("token", id));
+    }
+    api.trail(caller, "token.remove", (id, None), json!({})).await
 }

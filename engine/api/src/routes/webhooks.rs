@@ -31,7 +31,7 @@ const MAX_DESCRIPTION: usize = 256;
 const STATE: Parameter =
     Parameter { name: "state", kind: "string", means: "only `open`, `delivered` or `failed`" };
 
-/// Which deliveries.
+/// Query of the list of deliveries.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
@@ -130,8 +130,61 @@ fn deliveries(one: &Endpoint) -> Vec<Endpoint> {
     vec![list, single, replay]
 }
 
+/// A change of a webhook that sends something.
+#[derive(Debug)]
+pub(crate) enum Again {
+    /// This message, under the same id.
+    Message(String),
+    /// A ping, which is about no run.
+    Ping,
+    /// Everything that happens from now on, after it was disabled.
+    Enable,
+}
+
+/// Sends a message again, a ping, or what happens from now on.
+///
+/// # Errors
+/// There is no such webhook or message, the caller may not change it, or it is disabled.
+pub(crate) async fn again(
+    api: &Api,
+    caller: &Principal,
+    id: &str,
+    what: Again,
+) -> Result<Option<String>, Problem> {
+    let row = own_webhook(api, caller, id).await?;
+    let now = api.clock().now();
+    let (action, detail, message) = match what {
+        Again::Enable => {
+            api.store().webhook_enable(id).await?;
+            ("webhook.enable", json!({}), None)
+        }
+        Again::Ping => {
+            enabled(&row)?;
+            let message = format!("msg_{}", api.ids().text());
+            api.store().webhook_ping(id, &message, now).await?;
+            ("webhook.test", json!({}), Some(message))
+        }
+        Again::Message(message) => {
+            enabled(&row)?;
+            if !api.store().webhook_replay(id, &message, now).await? {
+                return Err(Problem::not_found("delivery", &message));
+            }
+            ("webhook.replay", json!({"delivery": message}), Some(message))
+        }
+    };
+    api.trail(caller, action, (id, row.repo), detail).await?;
+    Ok(message)
+}
+
 /// A webhook that the caller may see.
-async fn webhook_of(api: &Api, caller: &Principal, id: &str) -> Result<WebhookRow, Problem> {
+///
+/// # Errors
+/// There is none, or none for this caller.
+pub(crate) async fn webhook_of(
+    api: &Api,
+    caller: &Principal,
+    id: &str,
+) -> Result<WebhookRow, Problem> {
     let row = api.store().webhook(id).await?;
     row.filter(|row| caller.sees(row.repo.as_deref()))
         .ok_or_else(|| Problem::not_found("webhook", id))
@@ -210,9 +263,7 @@ async fn enable(
     Caller(caller): Caller,
     Path(id): Path<String>,
 ) -> Result<axum::Json<WebhookRecord>, Problem> {
-    let row = own_webhook(&api, &caller, &id).await?;
-    api.store().webhook_enable(&id).await?;
-    api.trail(&caller, "webhook.enable", (&id, row.repo), json!({})).await?;
+    again(&api, &caller, &id, Again::Enable).await?;
     Ok(axum::Json(WebhookRecord::of(&webhook_of(&api, &caller, &id).await?)))
 }
 
@@ -221,11 +272,7 @@ async fn test(
     Caller(caller): Caller,
     Path(id): Path<String>,
 ) -> Result<(StatusCode, axum::Json<WebhookDeliveryRecord>), Problem> {
-    let row = own_webhook(&api, &caller, &id).await?;
-    enabled(&row)?;
-    let message = format!("msg_{}", api.ids().text());
-    api.store().webhook_ping(&id, &message, api.clock().now()).await?;
-    api.trail(&caller, "webhook.test", (&id, row.repo), json!({})).await?;
+    let message = again(&api, &caller, &id, Again::Ping).await?.unwrap_or_default();
     Ok((StatusCode::CREATED, axum::Json(one_of(&api, &id, &message).await?)))
 }
 
@@ -274,13 +321,7 @@ async fn replay(
     Caller(caller): Caller,
     Path((id, message)): Path<(String, String)>,
 ) -> Result<axum::Json<WebhookDeliveryRecord>, Problem> {
-    let row = own_webhook(&api, &caller, &id).await?;
-    enabled(&row)?;
-    if !api.store().webhook_replay(&id, &message, api.clock().now()).await? {
-        return Err(Problem::not_found("delivery", &message));
-    }
-    let what = json!({"delivery": message});
-    api.trail(&caller, "webhook.replay", (&id, row.repo), what).await?;
+    again(&api, &caller, &id, Again::Message(message.clone())).await?;
     Ok(axum::Json(one_of(&api, &id, &message).await?))
 }
 
@@ -300,10 +341,10 @@ fn enabled(row: &WebhookRow) -> Result<(), Problem> {
 // === impl WebhookRequest ===
 
 impl WebhookRequest {
-    /// What is wrong with it, but for its address.
+    /// Checks the request, apart from its address.
     ///
     /// # Errors
-    /// A text for whoever asks.
+    /// The first fault, in words.
     pub fn check(&self) -> Result<(), String> {
         if self.events.is_empty() {
             return Err(format!("`events` are some of {}", EVENTS.join(", ")));

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::schema;
 use crate::{
-    access::{Need, Role},
+    access::{Need, Principal, Role},
     endpoint::{Answer, Endpoint, Method},
     extract::{Caller, Json, Path, repo_of},
     pauses::{self, NewPause, PauseError, PauseTarget},
@@ -126,15 +126,7 @@ async fn pause(
     Path((repo, workflow)): Path<(String, String)>,
     Json(PauseRequest { reason }): Json<PauseRequest>,
 ) -> Result<StatusCode, Problem> {
-    let repo = repo_of(&api, &caller, &repo).await?.name;
-    let target = PauseTarget { repo: repo.clone(), workflow: workflow.clone(), scope };
-    let (by, at) = (caller.name.clone(), api.clock().now());
-    let new = NewPause { target, by, reason: reason.clone(), at };
-    if pauses::pause(api.store(), new).await? {
-        let action = format!("{}.pause", scope.as_str());
-        let detail = json!({"reason": reason});
-        api.trail(&caller, &action, (&workflow, Some(repo)), detail).await?;
-    }
+    pause_target(&api, &caller, PauseTarget { repo, workflow, scope }, reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -144,12 +136,48 @@ async fn resume(
     Caller(caller): Caller,
     Path((repo, workflow)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    let repo = repo_of(&api, &caller, &repo).await?.name;
+    resume_target(&api, &caller, PauseTarget { repo, workflow, scope }).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Pauses a workflow of a repository or its schedules, for a caller who may.
+///
+/// # Errors
+/// There is nothing to pause, or the caller may not.
+pub(crate) async fn pause_target(
+    api: &Api,
+    caller: &Principal,
+    target: PauseTarget,
+    reason: Option<String>,
+) -> Result<(), Problem> {
+    let PauseTarget { repo, workflow, scope } = target;
+    let repo = repo_of(api, caller, &repo).await?.name;
+    let target = PauseTarget { repo: repo.clone(), workflow: workflow.clone(), scope };
+    let (by, at) = (caller.name.clone(), api.clock().now());
+    let new = NewPause { target, by, reason: reason.clone(), at };
+    if pauses::pause(api.store(), new).await? {
+        let action = format!("{}.pause", scope.as_str());
+        let detail = json!({"reason": reason});
+        api.trail(caller, &action, (&workflow, Some(repo)), detail).await?;
+    }
+    Ok(())
+}
+
+/// Ends the pause of a workflow of a repository or of its schedules, for a caller who may.
+///
+/// # Errors
+/// It is not paused, or the caller may not.
+pub(crate) async fn resume_target(
+    api: &Api,
+    caller: &Principal,
+    target: PauseTarget,
+) -> Result<(), Problem> {
+    let PauseTarget { repo, workflow, scope } = target;
+    let repo = repo_of(api, caller, &repo).await?.name;
     let target = PauseTarget { repo: repo.clone(), workflow: workflow.clone(), scope };
     pauses::resume(api.store(), &target, api.clock().now()).await?;
     let action = format!("{}.resume", scope.as_str());
-    api.trail(&caller, &action, (&workflow, Some(repo)), json!({})).await?;
-    Ok(StatusCode::NO_CONTENT)
+    api.trail(caller, &action, (&workflow, Some(repo)), json!({})).await
 }
 
 impl From<PauseError> for Problem {

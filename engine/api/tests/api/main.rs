@@ -9,6 +9,8 @@ mod events;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod inbox;
+#[cfg(test)]
 mod issuer;
 #[cfg(test)]
 mod kept;
@@ -22,6 +24,8 @@ mod local;
 mod log_view;
 #[cfg(test)]
 mod login;
+#[cfg(test)]
+mod operations;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
@@ -40,3 +44,5 @@ mod telling;
 mod waiting;
 #[cfg(test)]
 mod webhooks;
+#[cfg(test)]
+mod workflow_pages;

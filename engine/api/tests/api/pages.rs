@@ -83,7 +83,7 @@ async fn failed(server: &Server, run: &str) {
     store.commit(commit).await.unwrap().unwrap();
 }
 
-async fn with_token(server: &Server, token: &str, to: &str) -> (Browser, u16) {
+pub(crate) async fn with_token(server: &Server, token: &str, to: &str) -> (Browser, u16) {
     let mut browser = Browser::default();
     let body = Body::from(format!("token={token}&to={to}"));
     let mut request = browser.request(Method::POST, "/login", body);

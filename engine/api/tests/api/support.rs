@@ -408,8 +408,14 @@ impl Server {
 
     /// A token.
     pub(crate) async fn token(&self, role: Role, repo: Option<&str>) -> String {
+        let name = format!("{}-{}", role.as_str(), repo.unwrap_or("all"));
+        self.named_token(&name, role, repo).await
+    }
+
+    /// A token of this name.
+    pub(crate) async fn named_token(&self, name: &str, role: Role, repo: Option<&str>) -> String {
         let wanted = Wanted {
-            name: format!("{}-{}", role.as_str(), repo.unwrap_or("all")),
+            name: name.to_owned(),
             role,
             repo: repo.map(str::to_owned),
             expires_at: None,

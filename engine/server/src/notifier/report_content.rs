@@ -127,6 +127,7 @@ pub(crate) async fn put_report(
 
 #[cfg(test)]
 mod tests {
+    use plue_api::records::report::ReportRecord;
     use plue_plan::{Action, Step, action::Bash};
 
     use super::*;
@@ -167,5 +168,27 @@ mod tests {
             ReportContent { is_pull_request: true, plans: vec![entry], notices: Vec::new() };
         let text = serde_json::to_string(&content).unwrap();
         assert_eq!(serde_json::from_str::<ReportContent>(&text).unwrap(), content);
+    }
+
+    #[test]
+    fn reports_are_read_by_pull_pages() {
+        let (changed, reaches) = change(Some(Some(&plan(&[]))), &plan(&["X"]));
+        let entry = |outcome, change: &PlanChange| ReportEntry {
+            file: "f".to_owned(),
+            name: "CI".to_owned(),
+            outcome,
+            change: change.clone(),
+        };
+        let mut content = ReportContent { is_pull_request: true, ..ReportContent::default() };
+        content.add(entry(DispatchOutcome::Run(RunId::new("r1")), &changed), &reaches);
+        content.add(entry(DispatchOutcome::Skipped("s".to_owned()), &PlanChange::New), &[]);
+        content.add(entry(DispatchOutcome::AwaitingApproval("h".to_owned()), &changed), &[]);
+        content.add(entry(DispatchOutcome::Invalid(Vec::new()), &PlanChange::Unchanged), &[]);
+        content.plans.push(removed("f", "Old"));
+        let json = serde_json::to_value(&content).unwrap();
+        let read: ReportRecord = serde_json::from_value(json.clone()).unwrap();
+        let back = serde_json::to_value(&read).unwrap();
+        assert_eq!((&back["plans"], &back["notices"]), (&json["plans"], &json["notices"]));
+        assert_eq!(read.plans.len(), 5);
     }
 }
