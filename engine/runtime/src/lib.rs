@@ -17,6 +17,7 @@ pub mod task_set;
 pub mod tasks;
 pub mod together;
 pub mod watchdog;
+pub mod websocket;
 
 pub use crate::{
     clock::Clock,
