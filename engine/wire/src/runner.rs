@@ -1,4 +1,4 @@
-//! Engine ↔ runner, protocol v7 (`docs/reference/runner-protocol.md`): the runner dials out, the engine
+//! Engine ↔ runner, protocol v8 (`docs/reference/runner-protocol.md`): the runner dials out, the engine
 //! assigns attempts under a fence, the runner streams events under one contiguous sequence per
 //! attempt and the engine acknowledges them after commit.
 //!
@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     eval::Bytes,
-    outputs::{Answer, OutputSpec, Question},
+    outputs::{Answer, BlobHash, OutputSpec, Question},
 };
 
 /// Version of this protocol.
-pub const PROTOCOL: u32 = 7;
+pub const PROTOCOL: u32 = 8;
 /// The first version with [`ToRunner::Outputs`] and questions. A runner of version 1 stores no
 /// outputs.
 pub const OUTPUTS_PROTOCOL: u32 = 2;
@@ -27,6 +27,9 @@ pub const RULES_PROTOCOL: u32 = 5;
 pub const AGENT_PROTOCOL: u32 = 6;
 /// The first version with [`Program::McpAgent`].
 pub const MCP_PROTOCOL: u32 = 7;
+/// The first version with [`ToRunner::Workspace`] and [`ToRunner::Redirect`]: that of every runner of
+/// another machine.
+pub const REMOTE_PROTOCOL: u32 = 8;
 /// The oldest version that an engine serves.
 pub const OLDEST_PROTOCOL: u32 = 1;
 /// Bytes of one frame in either direction.
@@ -86,6 +89,8 @@ pub enum FromRunner {
     Draining(String, u64),
     /// A question to the content service. Since version 2.
     Ask(Question),
+    /// Answer to [`ToRunner::Workspace`], in every session that asks. Since version 8.
+    Workspace(WorkspaceReport),
 }
 
 /// A message of the engine to the runner.
@@ -120,6 +125,38 @@ pub enum ToRunner {
     Rules(Claim, ArtifactRules),
     /// An order to the attendant of an attempt whose program is [`Program::Agent`]. Since version 6.
     Agent(Claim, Box<AgentOrder>),
+    /// The run that the runner works for from now on, with its files. Since version 8.
+    Workspace(WorkspaceSpec),
+    /// Another engine serves this runner now: connect again. The reason is for people. Since version 8.
+    Redirect(String),
+}
+
+/// The files in which the steps of a run work, for a runner that does not share a disk with the engine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkspaceSpec {
+    /// The run whose files they are.
+    pub run: RunId,
+    /// The tar archive of the files, compressed with Zstandard, that [`Question::Get`] fetches; `None`: the
+    /// runner has the files of this run already.
+    pub archive: Option<WorkspaceArchive>,
+}
+
+/// An archive of files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkspaceArchive {
+    /// Hash of the compressed archive.
+    pub blob: BlobHash,
+    /// Bytes of the compressed archive.
+    pub bytes: u64,
+}
+
+/// The outcome of [`ToRunner::Workspace`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkspaceReport {
+    /// The run of the order.
+    pub run: RunId,
+    /// The reason that the files are not there, for people; `None`: they are.
+    pub error: Option<String>,
 }
 
 /// An order to the attendant of an agent.
@@ -483,6 +520,22 @@ pub enum CloseCode {
     Version,
     /// Too busy; reconnect later.
     Overload,
+}
+
+// === impl CloseCode ===
+
+impl CloseCode {
+    /// The status code with which a WebSocket closes.
+    #[must_use]
+    pub const fn number(self) -> u16 {
+        match self {
+            Self::Auth => 4401,
+            Self::Superseded => 4409,
+            Self::Unknown => 4410,
+            Self::Version => 4426,
+            Self::Overload => 4429,
+        }
+    }
 }
 
 /// Vitals of a runner in its heartbeat.

@@ -14,6 +14,7 @@ use plue_wire::{
         AgentOrder, Assign, AttemptEvent, AttemptResult, CancelMode, Claim, CloseCode, EventKind,
         Exit, Fence, FromRunner, Hello, McpServer, Program, ResultVerdict, Resume, ResumeVerdict,
         RunnerVitals, Service, ShutdownWhen, ToRunner, ToolCall, ToolResult, Verdict, Welcome,
+        WorkspaceArchive, WorkspaceReport, WorkspaceSpec,
     },
 };
 use serde::Serialize;
@@ -86,6 +87,7 @@ fn from_runner() -> Vec<FromRunner> {
             bytes: bytes("xy"),
         }),
         FromRunner::Ask(Question::Record(claim(), Record::Note(text("n")))),
+        FromRunner::Workspace(WorkspaceReport { run: RunId::new("r"), error: Some(text("no")) }),
     ]
 }
 
@@ -166,6 +168,11 @@ fn to_runner() -> Vec<ToRunner> {
     ];
     messages.extend(orders.map(|order| ToRunner::Agent(claim(), Box::new(order))));
     messages.extend(programs().map(assign));
+    messages.push(ToRunner::Workspace(WorkspaceSpec {
+        run: RunId::new("r"),
+        archive: Some(WorkspaceArchive { blob: BlobHash([3; 32]), bytes: 9 }),
+    }));
+    messages.push(ToRunner::Redirect(text("stops")));
     messages
 }
 

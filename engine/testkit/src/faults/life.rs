@@ -345,7 +345,9 @@ impl Life {
             | ToRunner::Answer(_)
             | ToRunner::Mask(_)
             | ToRunner::Rules(..)
-            | ToRunner::Agent(..) => {}
+            | ToRunner::Agent(..)
+            | ToRunner::Workspace(_)
+            | ToRunner::Redirect(_) => {}
         }
         Vec::new()
     }
@@ -558,6 +560,8 @@ fn name(message: &ToRunner) -> &'static str {
         ToRunner::Mask(_) => "Mask",
         ToRunner::Rules(..) => "Rules",
         ToRunner::Agent(..) => "Agent",
+        ToRunner::Workspace(_) => "Workspace",
+        ToRunner::Redirect(_) => "Redirect",
     }
 }
 
@@ -572,5 +576,6 @@ fn name_of(message: &FromRunner) -> &'static str {
         FromRunner::Heartbeat(_) => "Heartbeat",
         FromRunner::Draining(..) => "Draining",
         FromRunner::Ask(_) => "Ask",
+        FromRunner::Workspace(_) => "Workspace",
     }
 }
