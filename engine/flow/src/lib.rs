@@ -13,6 +13,7 @@
 pub mod backoff;
 pub mod effect;
 pub mod error;
+pub mod executor;
 pub mod fact;
 pub mod input;
 pub mod machine;

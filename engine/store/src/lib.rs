@@ -72,7 +72,10 @@ pub use crate::{
     repo::{OutletRow, RegisteredRow, RepoRow, ReportKey, ReportRow, Tick, Told},
     request::CancelRequest,
     run::{Obstacle, ObstacleKind, RunFilter, RunRow, RunSource, StepRow, StoredRun},
-    runner::{ClaimedAttempt, RunnerRow, RunnerState},
+    runner::{
+        ClaimedAttempt, NewRegistered, RELEASED, REMOTE_POOL, RegistrationToken, Removal,
+        RunnerKind, RunnerRow, RunnerState,
+    },
     session::{LoginRow, PersonSession, SessionRow},
     store::Store,
     token::TokenRow,

@@ -63,6 +63,7 @@ const MIGRATIONS: &[Migration] = migrations![
     33 "0033_pools",
     34 "0034_test_reports",
     35 "0035_run_lists",
+    36 "0036_remote_runners",
 ];
 
 /// The schema version that this program makes and knows.

@@ -2,19 +2,29 @@
 
 mod bind;
 mod claim;
+mod registration;
 mod session;
 
 use std::str::FromStr;
 
 use jiff::Timestamp;
+use plue_flow::executor::ExecutorState;
 use plue_plan::{RunId, RunnerId, StepId};
 use plue_wire::runner::Claim;
 
+pub use self::registration::{NewRegistered, RegistrationToken, Removal};
 use crate::{
     error::Error,
     sql::{Row, Statement},
     store::Store,
 };
+
+/// The pool of attempts whose run works on another machine: a run binds its runner first, from whichever
+/// pool that is.
+pub const REMOTE_POOL: &str = "remote";
+
+/// The reason with which a run lets a runner go that did all it was ordered to do.
+pub const RELEASED: &str = "released";
 
 /// The state of a runner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,6 +39,17 @@ pub enum RunnerState {
     Draining,
     /// It will not come back.
     Gone,
+}
+
+/// The kind of a runner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RunnerKind {
+    /// A process of the engine's machine, for one run.
+    Process,
+    /// A pod, for one run.
+    Pod,
+    /// A machine that was registered: it works for one run after the other.
+    Registered,
 }
 
 /// A row of `runner`.
@@ -48,8 +69,16 @@ pub struct RunnerRow {
     pub registered_at: Timestamp,
     /// When it was heard of last.
     pub seen_at: Timestamp,
-    /// Why it is gone.
+    /// Why it is gone, or what became of its last run.
     pub reason: Option<String>,
+    /// Its kind.
+    pub kind: RunnerKind,
+    /// Its name for people, if it has one.
+    pub name: Option<String>,
+    /// Names that steps may ask for in addition to its pool.
+    pub labels: Vec<String>,
+    /// It gets no further run.
+    pub draining: bool,
 }
 
 /// An attempt that a runner got.
@@ -67,7 +96,7 @@ pub struct ClaimedAttempt {
     pub number: u32,
 }
 
-const COLUMNS: &str = "id, pool, state, epoch, group_key, registered_at, seen_at, reason";
+const COLUMNS: &str = "id, pool, state, epoch, group_key, registered_at, seen_at, reason, kind, name, labels, draining";
 
 // === impl RunnerState ===
 
@@ -95,6 +124,63 @@ impl FromStr for RunnerState {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let found = Self::ALL.iter().copied().find(|state| state.as_str() == text);
         found.ok_or_else(|| format!("{text:?} is not a runner state"))
+    }
+}
+
+// === impl RunnerKind ===
+
+impl RunnerKind {
+    /// Every kind.
+    pub const ALL: &'static [Self] = &[Self::Process, Self::Pod, Self::Registered];
+
+    /// The stored text.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Pod => "pod",
+            Self::Registered => "registered",
+        }
+    }
+}
+
+impl FromStr for RunnerKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.iter().copied().find(|kind| kind.as_str() == text);
+        found.ok_or_else(|| format!("{text:?} is no kind of a runner"))
+    }
+}
+
+// === impl RunnerRow ===
+
+impl RunnerRow {
+    /// The state of a registered machine, as people see it.
+    #[must_use]
+    pub fn executor_state(&self) -> ExecutorState {
+        match self.state {
+            RunnerState::Gone => ExecutorState::Deregistered,
+            _ if self.group.is_some() => ExecutorState::Running,
+            RunnerState::Warming if self.epoch == 0 => ExecutorState::Registered,
+            RunnerState::Warming if self.reason.as_deref() != Some(RELEASED) => {
+                ExecutorState::Failed
+            }
+            RunnerState::Warming
+            | RunnerState::Ready
+            | RunnerState::Claimed
+            | RunnerState::Draining => ExecutorState::Idle,
+        }
+    }
+
+    /// Whether steps that ask for these names may run on it: each is its pool, its name or one of its labels.
+    #[must_use]
+    pub fn answers_to<'n>(&self, mut names: impl Iterator<Item = &'n str>) -> bool {
+        names.all(|name| {
+            self.pool == name
+                || self.name.as_deref() == Some(name)
+                || self.labels.iter().any(|label| label == name)
+        })
     }
 }
 
@@ -136,5 +222,14 @@ fn runner_row(row: &Row) -> Result<RunnerRow, Error> {
         registered_at: row.time(5)?,
         seen_at: row.time(6)?,
         reason: row.opt_text(7)?,
+        kind: row.parse(8)?,
+        name: row.opt_text(9)?,
+        labels: labels(&row.text(10)?)?,
+        draining: row.count(11)? > 0,
     })
+}
+
+fn labels(text: &str) -> Result<Vec<String>, Error> {
+    serde_json::from_str(text)
+        .map_err(|error| Error::Corrupt(format!("labels of a runner: {error}")))
 }

@@ -56,7 +56,8 @@ impl Op for Bind {
             return Ok(false);
         }
         // Whoever binds leads the runner, so that nobody else gives it attempts meanwhile.
-        let text = "UPDATE runner SET group_key = $2, seen_at = $3 \
+        let text = "UPDATE runner SET group_key = $2, seen_at = $3, state_since = $3, \
+                    state = CASE state WHEN 'ready' THEN 'claimed' ELSE state END \
                     WHERE id = $1 AND state = $4 AND group_key IS NOT DISTINCT FROM $5";
         let args = vec![
             self.id.as_str().into(),

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use plue_plan::{AttemptId, RunId, RunnerId, StepId};
 use plue_wire::runner::{Claim, Fence};
 
-use super::{ClaimedAttempt, RunnerState};
+use super::{ClaimedAttempt, REMOTE_POOL, RunnerKind, RunnerState};
 use crate::{
     changes::Shards,
     error::Error,
@@ -80,7 +80,7 @@ impl Take {
     async fn runner(&self, tx: &mut Tx<'_>) -> Result<Option<Free>, Error> {
         let (fence, lock) = (fence::expression(tx.dialect()), fence::lock(tx.dialect()));
         let text = format!(
-            "SELECT state, epoch, pool, group_key, {fence} FROM runner WHERE id = $1{lock}"
+            "SELECT state, epoch, pool, group_key, {fence}, kind FROM runner WHERE id = $1{lock}"
         );
         let row =
             tx.fetch_optional(Statement::new(text, vec![self.runner.as_str().into()])).await?;
@@ -90,7 +90,11 @@ impl Take {
         if !takes || row.count(1)? != self.epoch {
             return Ok(None);
         }
-        let (pool, group) = (row.text(2)?, row.opt_text(3)?);
+        let (own_pool, group) = (row.text(2)?, row.opt_text(3)?);
+        let pool = match row.parse(5)? {
+            RunnerKind::Process => own_pool,
+            RunnerKind::Pod | RunnerKind::Registered => REMOTE_POOL.to_owned(),
+        };
         Ok(Some(Free { pool, group, first_fence: row.count(4)? }))
     }
 

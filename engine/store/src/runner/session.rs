@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use plue_plan::{RunId, RunnerId};
 
-use super::RunnerState;
+use super::{RunnerKind, RunnerState};
 use crate::{
     attempt::AttemptRow,
     changes::Shards,
@@ -121,8 +121,9 @@ impl Store {
         self.write(Seen { runners, at }).await
     }
 
-    /// The runner will not come back. Gives the attempts it had, which are lost: the caller tells the
-    /// flow, and that decision ends or requeues them.
+    /// The runner does nothing more for its run: it will not come back, or is a registered machine, which is
+    /// expected to say hello again and then gets another run. Gives the attempts it had, which are lost: the
+    /// caller reports them to the flow, and that decision ends or requeues them.
     ///
     /// # Errors
     /// [`Error`] of the database.
@@ -168,14 +169,18 @@ impl Op for Hello {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<Option<u64>, Error> {
         let text = format!(
-            "SELECT state, token_hash, boot, epoch FROM runner WHERE id = $1{}",
+            "SELECT state, token_hash, boot, epoch, kind, group_key FROM runner WHERE id = $1{}",
             fence::lock(tx.dialect())
         );
         let row = tx.fetch_optional(Statement::new(text, vec![self.id.as_str().into()])).await?;
         let Some(row) = row else { return Ok(None) };
         let state: RunnerState = row.parse(0)?;
         let (token_hash, boot, epoch) = (row.text(1)?, row.opt_text(2)?, row.count(3)? + 1);
-        let same = token_hash == self.token_hash && boot.is_none_or(|boot| boot == self.boot);
+        let kind: RunnerKind = row.parse(4)?;
+        // Without a run it has nothing that the lost directory could have held.
+        let may_change = kind == RunnerKind::Registered && row.opt_text(5)?.is_none();
+        let same_boot = may_change || boot.is_none_or(|boot| boot == self.boot);
+        let same = token_hash == self.token_hash && same_boot;
         if state == RunnerState::Gone || !same {
             return Ok(None);
         }
@@ -213,16 +218,34 @@ impl Move {
     }
 }
 
+impl Move {
+    /// The end of a registered runner's work for a run: its sessions are stale, it must greet anew.
+    fn back_to_warming(&self) -> Statement {
+        Statement::new(
+            "UPDATE runner SET state = 'warming', group_key = NULL, epoch = epoch + 1, \
+             state_since = $2, reason = $3 WHERE id = $1",
+            vec![self.id.as_str().into(), self.at.into(), self.reason.clone().into()],
+        )
+    }
+}
+
 impl Op for Move {
     type Out = bool;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
         let lock = fence::lock(tx.dialect());
-        let text = format!("SELECT state, epoch FROM runner WHERE id = $1{lock}");
+        let text = format!("SELECT state, epoch, kind FROM runner WHERE id = $1{lock}");
         let row = tx.fetch_optional(Statement::new(text, vec![self.id.as_str().into()])).await?;
         let Some(row) = row else { return Ok(false) };
         let from: RunnerState = row.parse(0)?;
         let epoch = row.count(1)?;
+        if self.to == RunnerState::Gone && from != RunnerState::Gone {
+            let kind: RunnerKind = row.parse(2)?;
+            if kind == RunnerKind::Registered {
+                tx.write(self.back_to_warming());
+                return Ok(true);
+            }
+        }
         if !self.allowed(from) || self.epoch.is_some_and(|wanted| wanted != epoch) {
             return Ok(false);
         }

@@ -59,6 +59,8 @@ mod protocol;
 #[cfg(test)]
 mod races;
 #[cfg(test)]
+mod registrations;
+#[cfg(test)]
 mod remains;
 #[cfg(test)]
 mod reports;

@@ -1,0 +1,143 @@
+//! Registered runners: tokens, the states of their rows, and the run that has one.
+
+use plue_flow::executor::ExecutorState;
+use plue_plan::RunnerId;
+use plue_store::{
+    Error, NewRegistered, RELEASED, RegistrationToken, Removal, RunnerKind, RunnerState,
+};
+
+use crate::support::{World, at};
+
+fn token(hash: &str) -> RegistrationToken {
+    RegistrationToken {
+        id: format!("id of {hash}"),
+        hash: hash.to_owned(),
+        pool: "lab".to_owned(),
+        labels: vec!["gpu".to_owned()],
+        created_by: "ada".to_owned(),
+        created_at: at(1),
+        expires_at: at(100),
+        used_at: None,
+    }
+}
+
+fn new(id: &str) -> NewRegistered {
+    NewRegistered {
+        id: RunnerId::new(id),
+        name: "machine".to_owned(),
+        labels: vec!["gpu".to_owned(), "own".to_owned()],
+        credential_hash: "hash".to_owned(),
+    }
+}
+
+async fn registered(world: &World, id: &str) -> RunnerId {
+    world.store.create_registration(&token(id)).await.unwrap();
+    world.store.register_with_token(id, new(id), at(2)).await.unwrap().unwrap();
+    RunnerId::new(id)
+}
+
+/// A session that is ready: its epoch.
+async fn connected(world: &World, id: &RunnerId, boot: &str) -> u64 {
+    let epoch = world.store.runner_hello(id, "hash", boot, at(3)).await.unwrap();
+    assert!(world.store.runner_ready(id, epoch, at(3)).await.unwrap());
+    epoch
+}
+
+async fn state(world: &World, id: &RunnerId) -> ExecutorState {
+    world.store.runner(id).await.unwrap().unwrap().executor_state()
+}
+
+on_each_store! {
+    async fn tokens_are_used_once_before_they_expire(world) {
+        let store = &world.store;
+        store.create_registration(&token("t")).await.unwrap();
+        assert_eq!(store.register_with_token("other", new("a"), at(2)).await.unwrap(), None);
+        assert_eq!(store.register_with_token("t", new("a"), at(100)).await.unwrap(), None);
+        let tries = ["a", "b", "c", "d"].map(|id| store.register_with_token("t", new(id), at(2)));
+        let used = futures::future::join_all(tries).await;
+        let used: Vec<_> = used.into_iter().filter_map(|one| one.unwrap()).collect();
+        assert_eq!(used.len(), 1, "{used:?}");
+        assert_eq!(used[0].labels, ["gpu", "own"]);
+        let rows = store.runners(None).await.unwrap();
+        let [row] = rows.as_slice() else { panic!("{rows:?}") };
+        assert_eq!((row.kind, row.pool.as_str()), (RunnerKind::Registered, "lab"));
+        assert_eq!((row.name.as_deref(), &row.labels), (Some("machine"), &used[0].labels));
+        assert!(row.answers_to(["gpu", "lab"].into_iter()));
+    }
+
+    async fn row_0_07_executors_go_through_their_states(world) {
+        let id = registered(&world, "r").await;
+        let store = &world.store;
+        assert_eq!(state(&world, &id).await, ExecutorState::Registered);
+        let run = world.queued("run", "a").await;
+        connected(&world, &id, "boot").await;
+        assert_eq!(state(&world, &id).await, ExecutorState::Idle);
+        assert!(store.bind_runner(&id, None, &run).await.unwrap());
+        assert_eq!(state(&world, &id).await, ExecutorState::Running);
+        // Illegal: it is claimed by another run, or removed, while it works.
+        let other = world.queued("other", "b").await;
+        assert!(!store.bind_runner(&id, None, &other).await.unwrap());
+        assert_eq!(store.remove_runner(&id, at(5)).await.unwrap(), Removal::Busy(run.clone()));
+        store.runner_gone(&id, "it did not come back", at(6)).await.unwrap();
+        assert_eq!(state(&world, &id).await, ExecutorState::Failed);
+        connected(&world, &id, "boot").await;
+        assert_eq!(state(&world, &id).await, ExecutorState::Idle);
+        assert!(store.bind_runner(&id, None, &other).await.unwrap());
+        store.runner_gone(&id, RELEASED, at(7)).await.unwrap();
+        assert_eq!(state(&world, &id).await, ExecutorState::Idle);
+        assert_eq!(store.remove_runner(&id, at(8)).await.unwrap(), Removal::Removed);
+        assert_eq!(state(&world, &id).await, ExecutorState::Deregistered);
+        assert_eq!(store.remove_runner(&id, at(9)).await.unwrap(), Removal::Unknown);
+        let refused = store.runner_hello(&id, "hash", "boot", at(9)).await;
+        assert!(matches!(refused, Err(Error::UnknownRunner(_))), "{refused:?}");
+        assert_eq!(store.runner_credential(&id).await.unwrap(), None);
+    }
+
+    async fn released_runners_have_stale_sessions(world) {
+        let id = registered(&world, "r").await;
+        let run = world.queued("run", "a").await;
+        let epoch = connected(&world, &id, "boot").await;
+        assert!(world.store.bind_runner(&id, None, &run).await.unwrap());
+        world.store.runner_gone(&id, RELEASED, at(5)).await.unwrap();
+        assert!(!world.store.runner_ready(&id, epoch, at(6)).await.unwrap());
+        assert!(world.store.claim(&id, epoch, 1, at(6)).await.unwrap().is_empty());
+        let row = world.store.runner(&id).await.unwrap().unwrap();
+        assert_eq!((row.state, row.group), (RunnerState::Warming, None));
+    }
+
+    async fn only_free_machines_may_lose_their_directory(world) {
+        let id = registered(&world, "r").await;
+        connected(&world, &id, "first").await;
+        connected(&world, &id, "second").await;
+        let run = world.queued("run", "a").await;
+        assert!(world.store.bind_runner(&id, None, &run).await.unwrap());
+        let refused = world.store.runner_hello(&id, "hash", "third", at(5)).await;
+        assert!(matches!(refused, Err(Error::UnknownRunner(_))), "{refused:?}");
+        world.store.runner_hello(&id, "hash", "second", at(5)).await.unwrap();
+    }
+
+    async fn one_free_machine_raced_by_runs_has_one_run(world) {
+        let id = registered(&world, "r").await;
+        let (one, two) = (world.store.clone(), world.another().await);
+        for round in 0..50 {
+            connected(&world, &id, "boot").await;
+            let runs = [world.queued(&format!("a{round}"), &format!("x{round}")).await,
+                        world.queued(&format!("b{round}"), &format!("y{round}")).await];
+            let (first, second) = tokio::join!(
+                one.bind_runner(&id, None, &runs[0]),
+                two.bind_runner(&id, None, &runs[1]),
+            );
+            assert!(first.unwrap() != second.unwrap(), "round {round}");
+            world.store.runner_gone(&id, RELEASED, at(5)).await.unwrap();
+        }
+    }
+
+    async fn draining_is_stored_and_taken_back(world) {
+        let id = registered(&world, "r").await;
+        for draining in [true, false] {
+            assert!(world.store.drain_runner(&id, draining).await.unwrap());
+            assert_eq!(world.store.runner(&id).await.unwrap().unwrap().draining, draining);
+        }
+        assert!(!world.store.drain_runner(&RunnerId::new("none"), true).await.unwrap());
+    }
+}

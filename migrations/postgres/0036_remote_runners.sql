@@ -1,0 +1,21 @@
+-- Runners of other machines. A registered one goes back to 'warming' when its run is over, and is leased again.
+ALTER TABLE runner ADD COLUMN kind TEXT NOT NULL DEFAULT 'process' CHECK (kind IN ('process', 'pod', 'registered'));
+-- For people.
+ALTER TABLE runner ADD COLUMN name TEXT;
+-- Names that `runner=` of a step may ask for beside the pool's, as a JSON list.
+ALTER TABLE runner ADD COLUMN labels TEXT NOT NULL DEFAULT '[]';
+-- 1: it gets no further run.
+ALTER TABLE runner ADD COLUMN draining BIGINT NOT NULL DEFAULT 0;
+
+-- Tokens with which one machine each registers a runner. Used ones stay until they expire.
+CREATE TABLE runner_token (
+    id TEXT NOT NULL PRIMARY KEY,
+    hash TEXT NOT NULL UNIQUE,
+    pool TEXT NOT NULL,
+    labels TEXT NOT NULL,
+    created_by TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    used_at BIGINT,
+    runner_id TEXT
+);
