@@ -33,6 +33,8 @@ pub(crate) struct ContentService {
     waiting: VecDeque<Question>,
     answering: Option<Answering>,
     responder: Option<Responder>,
+    /// A blob that the engine has ordered the runner to fetch, of whichever scope.
+    ordered: Option<BlobHash>,
 }
 
 /// Answers the questions of one runner, one at a time.
@@ -79,7 +81,13 @@ impl ContentService {
         let (store, clock, runner) = (store.clone(), *clock, runner.clone());
         let responder =
             Responder { store, clock, runner, limits, partial: None, scope: None, reading: None };
-        Self { waiting: VecDeque::new(), answering: None, responder: Some(responder) }
+        let (waiting, answering, ordered) = (VecDeque::new(), None, None);
+        Self { waiting, answering, responder: Some(responder), ordered }
+    }
+
+    /// Lets the runner fetch this blob, and no longer the one of an earlier call.
+    pub(crate) fn allow(&mut self, blob: Option<BlobHash>) {
+        self.ordered = blob;
     }
 
     /// Queues a question; `false` if too many wait.
@@ -99,8 +107,14 @@ impl ContentService {
         if let Some(question) = self.waiting.pop_front()
             && let Some(mut responder) = self.responder.take()
         {
+            let ordered = self.ordered;
             self.answering = Some(Box::pin(async move {
-                let answer = responder.answer(question).await;
+                let answer = match question {
+                    Question::Get { blob, offset } if ordered == Some(blob) => {
+                        responder.part_of(&blob, offset).await
+                    }
+                    question => responder.answer(question).await,
+                };
                 let answer = answer.unwrap_or_else(|error| Answer::Refused(error.to_string()));
                 (responder, answer)
             }));

@@ -10,7 +10,7 @@ use crate::{
     error::Error,
     lease::{Command, PoolEvent, Tagged},
     local::LocalPool,
-    session::{Session, SessionEnd},
+    session::{Connection, Credential, Session, SessionEnd},
 };
 
 /// A future connection of a runner.
@@ -64,12 +64,16 @@ impl Dialed {
                 command = self.commands.recv() => match command.map(|tagged| tagged.command) {
                     Some(Command::Release) | None => return Ok(SessionEnd::Released),
                     Some(Command::Detach) => return Ok(SessionEnd::Detached),
-                    Some(Command::Mask(_) | Command::Outputs(..) | Command::Assign(_) | Command::Agent(..) | Command::Stop { .. } | Command::Verdict { .. }) => continue,
+                    Some(Command::Mask(_) | Command::Outputs(..) | Command::Assign(_) | Command::Agent(..) | Command::Stop { .. } | Command::Verdict { .. } | Command::Workspace(_) | Command::Redirect(_)) => continue,
                 },
             };
             let LocalPool { store, clock, limits, .. } = &self.pool;
-            let mut session = Session::new(store, clock, &self.runner, &self.token, *limits);
-            match session.serve(stream, &self.events, &mut self.commands).await {
+            let credential = Credential::Token(&self.token);
+            let mut session = Session::new(store, clock, &self.runner, credential, *limits);
+            match session
+                .serve(Connection::new(stream.into_split()), &self.events, &mut self.commands)
+                .await
+            {
                 Ok(SessionEnd::Disconnected) => {}
                 Ok(end @ (SessionEnd::Detached | SessionEnd::Released)) => return Ok(end),
                 Err(Error::Store(error)) => return Err(Error::Store(error)),

@@ -34,6 +34,9 @@ pub enum Error {
     /// The run must be isolated, and cannot be here.
     #[error("the run cannot be isolated: {0}")]
     NotIsolated(String),
+    /// A runner of another machine has not got the files of its run.
+    #[error("the files of the run did not reach the runner: {0}")]
+    Workspace(String),
     /// The connection to the runner broke.
     #[error("the connection to the runner broke")]
     Connection(#[source] io::Error),

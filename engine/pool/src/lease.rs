@@ -6,6 +6,7 @@ use plue_wire::eval::Bytes;
 use plue_wire::outputs::OutputSpec;
 use plue_wire::runner::{
     AgentOrder, Assign, AttemptEvent, AttemptResult, Claim, ResultVerdict, ToolResult,
+    WorkspaceSpec,
 };
 use tokio::sync::mpsc;
 
@@ -103,6 +104,10 @@ pub enum Command {
     Release,
     /// The engine stops driving the run; the runner stays, with its attempts and their events.
     Detach,
+    /// The run of a runner of another machine, with its files. [`PoolEvent::Ready`] follows when it has them.
+    Workspace(WorkspaceSpec),
+    /// The runner shall connect to another engine; the reason is for people.
+    Redirect(String),
 }
 
 /// A command and the session it was made for. A command for an older session is stale: the greeting
@@ -175,6 +180,12 @@ impl Lease {
                 None => return !self.events.is_closed(),
             }
         }
+    }
+
+    /// Orders the files of a run. The lease has no session until the runner has them.
+    pub(crate) async fn prepare(&mut self, spec: WorkspaceSpec) {
+        self.send(Command::Workspace(spec)).await;
+        self.epoch = 0;
     }
 
     fn seen(&mut self, event: PoolEvent) -> PoolEvent {

@@ -8,6 +8,7 @@
 mod content;
 pub mod dialed;
 pub mod error;
+pub mod fleet;
 mod idle;
 pub mod lease;
 pub mod local;

@@ -21,6 +21,7 @@ use crate::{
     content::RunLimits,
     dialed::{Dial, Dialed},
     error::Error,
+    fleet::Fleet,
     idle::{self, Idle},
     lease::{COMMAND_QUEUE, EVENT_QUEUE, Lease},
     orphans,
@@ -63,6 +64,8 @@ pub struct LocalPool {
     pub(crate) tasks: Tasks,
     pub(crate) dial: Option<Arc<dyn Dial>>,
     pub(crate) idle: Idle,
+    /// Runners of other machines.
+    pub(crate) fleet: Option<Fleet>,
     /// Limits on the bytes of a run.
     pub(crate) limits: RunLimits,
     /// The sandbox of untrusted runs; `None`: they are not isolated.
@@ -100,14 +103,38 @@ impl LocalPool {
     #[must_use]
     pub fn new(options: Options, store: Store, clock: Clock, tasks: Tasks) -> Self {
         let (dial, idle, untrusted, own) = (None, Idle::default(), None, OwnRuns::Open);
-        let (limits, environment) = (RunLimits::default(), Vec::new());
-        Self { options, store, clock, tasks, dial, idle, limits, untrusted, own, environment }
+        let (limits, environment, fleet) = (RunLimits::default(), Vec::new(), None);
+        Self {
+            options,
+            store,
+            clock,
+            tasks,
+            dial,
+            idle,
+            fleet,
+            limits,
+            untrusted,
+            own,
+            environment,
+        }
     }
 
     /// The same pool, whose steps have these variables of this machine.
     #[must_use]
     pub fn with_environment(self, environment: Vec<(String, String)>) -> Self {
         Self { environment, ..self }
+    }
+
+    /// The same pool, whose runs may ask for runners of other machines.
+    #[must_use]
+    pub fn with_fleet(self, fleet: Fleet) -> Self {
+        Self { fleet: Some(fleet), ..self }
+    }
+
+    /// The runners of other machines; `None`: there are none.
+    #[must_use]
+    pub fn fleet(&self) -> Option<&Fleet> {
+        self.fleet.as_ref()
     }
 
     /// The same pool with these limits on the bytes of a run.

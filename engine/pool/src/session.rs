@@ -5,6 +5,7 @@
 
 mod events;
 mod message;
+mod remote;
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -23,11 +24,7 @@ use plue_wire::{
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use tokio::{
-    io::AsyncWriteExt as _,
-    net::{
-        UnixStream,
-        unix::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     sync::mpsc,
 };
 use tokio_util::{
@@ -35,9 +32,11 @@ use tokio_util::{
     codec::{FramedRead, LengthDelimitedCodec},
 };
 
+pub(crate) use self::remote::Takeover;
 use self::{
     events::EventBuffer,
     message::{name, needed},
+    remote::RemoteSession,
 };
 use crate::{
     content::{ContentService, RunLimits},
@@ -56,7 +55,24 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 /// Silence after which the connection counts as dead.
 const SILENCE: Duration = Duration::from_secs(15);
 
-type Frames = FramedRead<OwnedReadHalf, LengthDelimitedCodec>;
+type Frames<R> = FramedRead<R, LengthDelimitedCodec>;
+
+/// A connection of a runner over any byte stream.
+pub(crate) struct Connection<R, W> {
+    pub(crate) frames: Frames<R>,
+    pub(crate) write: W,
+    /// The greeting, if it was read already.
+    pub(crate) hello: Option<Hello>,
+}
+
+/// The proof that a session demands of a greeting.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Credential<'a> {
+    /// The token that this runner was started with.
+    Token(&'a str),
+    /// The proof was checked; the hash of the row stands for it.
+    Checked(&'a str),
+}
 
 /// The end of a connection without an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +90,7 @@ pub(crate) struct Session<'a> {
     store: &'a Store,
     clock: &'a Clock,
     runner: &'a RunnerId,
-    token: &'a str,
+    credential: Credential<'a>,
     events: EventBuffer,
     content: ContentService,
     /// Frames that the runner has not read. Written independently of reading: a runner that sends
@@ -88,6 +104,26 @@ pub(crate) struct Session<'a> {
     /// Time at which the runner was ordered to leave, by [`Command::Release`] or the end of the
     /// lease.
     released: Option<Mark>,
+    remote: RemoteSession,
+}
+
+// === impl Connection ===
+
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
+    /// A connection on which nothing was exchanged.
+    pub(crate) fn new((read, write): (R, W)) -> Self {
+        Self { frames: frames(read, MAX_FRAME_BYTES), write, hello: None }
+    }
+}
+
+/// Splits a stream into frames of at most `cap` bytes.
+pub(crate) fn frames<R: AsyncRead>(read: R, cap: usize) -> Frames<R> {
+    let codec = LengthDelimitedCodec::builder()
+        .little_endian()
+        .length_field_length(4)
+        .max_frame_length(cap)
+        .new_codec();
+    FramedRead::new(read, codec)
 }
 
 // === impl Session ===
@@ -97,20 +133,21 @@ impl<'a> Session<'a> {
         store: &'a Store,
         clock: &'a Clock,
         runner: &'a RunnerId,
-        token: &'a str,
+        credential: Credential<'a>,
         limits: RunLimits,
     ) -> Self {
         Self {
             store,
             clock,
             runner,
-            token,
+            credential,
             events: EventBuffer::new(store, clock, runner),
             content: ContentService::new(store, clock, runner, limits),
             out: BytesMut::new(),
             outgoing: VecDeque::new(),
             protocol: 0,
             released: None,
+            remote: RemoteSession::default(),
         }
     }
 
@@ -120,33 +157,27 @@ impl<'a> Session<'a> {
     }
 
     /// Serves the connection until it ends.
-    pub(crate) async fn serve(
+    pub(crate) async fn serve<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
         &mut self,
-        stream: UnixStream,
+        connection: Connection<R, W>,
         events: &mpsc::Sender<PoolEvent>,
         commands: &mut mpsc::Receiver<Tagged>,
     ) -> Result<SessionEnd, Error> {
-        let end = self.exchange(stream, events, commands).await;
+        let end = self.exchange(connection, events, commands).await;
         if matches!(end, Ok(SessionEnd::Disconnected) | Err(Error::Connection(_))) {
             self.events.store_rest().await?;
         }
         end
     }
 
-    async fn exchange(
+    async fn exchange<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
         &mut self,
-        stream: UnixStream,
+        mut connection: Connection<R, W>,
         events: &mpsc::Sender<PoolEvent>,
         commands: &mut mpsc::Receiver<Tagged>,
     ) -> Result<SessionEnd, Error> {
-        let codec = LengthDelimitedCodec::builder()
-            .little_endian()
-            .length_field_length(4)
-            .max_frame_length(MAX_FRAME_BYTES)
-            .new_codec();
-        let (read, mut write) = stream.into_split();
-        let mut frames = FramedRead::new(read, codec);
-        let greeted = self.greet(&mut frames, &mut write).await;
+        let greeted = self.greet(&mut connection).await;
+        let Connection { mut frames, mut write, .. } = connection;
         if greeted.is_err() {
             // The queue may contain the reason of the refusal.
             self.write_rest(&mut write).await;
@@ -177,6 +208,12 @@ impl<'a> Session<'a> {
                         // The run is over.
                         (Err(_), _) | (_, None) => self.outgoing.clear(),
                     }
+                }
+                () = self.remote.superseded() => {
+                    let reason = "a newer session of the runner exists".to_owned();
+                    self.send(&ToRunner::Close(CloseCode::Superseded, reason))?;
+                    self.write_rest(&mut write).await;
+                    return Ok(SessionEnd::Disconnected);
                 }
                 command = commands.recv(), if self.released.is_none() && has_room => {
                     if self.command(command)? {
@@ -231,47 +268,39 @@ impl<'a> Session<'a> {
     }
 
     /// Writes queued frames before the connection is closed.
-    async fn write_rest(&mut self, write: &mut OwnedWriteHalf) {
-        let written = write.write_all_buf(&mut self.out);
+    async fn write_rest<W: AsyncWrite + Unpin>(&mut self, write: &mut W) {
+        let written = async {
+            write.write_all_buf(&mut self.out).await?;
+            write.flush().await
+        };
         let _not_read = tokio::time::timeout(WRITE_REST_WITHIN, written).await;
     }
 
     /// Exchanges `Hello`, `Welcome` and `Ready`.
-    async fn greet(
+    async fn greet<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
         &mut self,
-        frames: &mut Frames,
-        write: &mut OwnedWriteHalf,
+        connection: &mut Connection<R, W>,
     ) -> Result<(), Error> {
-        let hello = match receive(frames).await? {
-            FromRunner::Hello(hello) => hello,
-            other => {
-                return Err(Error::Protocol(format!("expected Hello, got {}", name(&other))));
-            }
+        let Connection { frames, write, hello } = connection;
+        let hello = match hello.take() {
+            Some(hello) => hello,
+            None => match receive(frames).await? {
+                FromRunner::Hello(hello) => hello,
+                other => {
+                    return Err(Error::Protocol(format!("expected Hello, got {}", name(&other))));
+                }
+            },
         };
-        if let Some((code, reason)) = objection(&hello, self.runner, self.token) {
-            self.send(&ToRunner::Close(code, reason.clone()))?;
-            return Err(Error::Protocol(reason));
-        }
-        self.protocol = hello.protocol;
-        let hash = hex::encode(Sha256::digest(hello.token.as_bytes()));
-        let hello_at = self.clock.now();
-        let epoch = match self.store.runner_hello(self.runner, &hash, &hello.boot, hello_at).await {
-            Ok(epoch) => epoch,
-            Err(error @ plue_store::Error::UnknownRunner(_)) => {
-                // Stops the runner from dialing again.
-                self.send(&ToRunner::Close(CloseCode::Unknown, error.to_string()))?;
-                return Err(Error::Protocol(error.to_string()));
-            }
-            Err(error) => return Err(error.into()),
-        };
+        let epoch = self.admit(&hello).await?;
         let resume = verdicts(self.store, self.runner, &hello).await?;
-        let owned = resume
+        let owned: Vec<Claim> = resume
             .iter()
             .filter(|entry| entry.verdict != Verdict::Abandon)
             .map(|entry| entry.claim.clone())
             .collect();
         self.send(&ToRunner::Welcome(Welcome { epoch, resume }))?;
         write.write_all_buf(&mut self.out).await.map_err(Error::Connection)?;
+        write.flush().await.map_err(Error::Connection)?;
         match receive(frames).await? {
             FromRunner::Ready => {}
             other => {
@@ -282,8 +311,30 @@ impl<'a> Session<'a> {
             return Err(Error::Protocol("a newer session took over".to_owned()));
         }
         self.events.open(epoch);
-        self.outgoing.push_back(PoolEvent::Ready { epoch, owned });
-        Ok(())
+        self.begin(epoch, owned)
+    }
+
+    /// Checks a greeting and opens the session in the store; returns its epoch.
+    async fn admit(&mut self, hello: &Hello) -> Result<u64, Error> {
+        if let Some((code, reason)) = objection(hello, self.runner, self.credential) {
+            self.send(&ToRunner::Close(code, reason.clone()))?;
+            return Err(Error::Protocol(reason));
+        }
+        self.protocol = hello.protocol;
+        let hash = match self.credential {
+            Credential::Token(_) => hex::encode(Sha256::digest(hello.token.as_bytes())),
+            Credential::Checked(hash) => hash.to_owned(),
+        };
+        let hello_at = self.clock.now();
+        match self.store.runner_hello(self.runner, &hash, &hello.boot, hello_at).await {
+            Ok(epoch) => Ok(epoch),
+            Err(error @ plue_store::Error::UnknownRunner(_)) => {
+                // Stops the runner from dialing again.
+                self.send(&ToRunner::Close(CloseCode::Unknown, error.to_string()))?;
+                Err(Error::Protocol(error.to_string()))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Executes a command; `true` if the session is to be detached.
@@ -291,6 +342,14 @@ impl<'a> Session<'a> {
         let is_stale = tagged.as_ref().is_some_and(|tagged| tagged.epoch != self.events.epoch());
         let message = match tagged.map(|tagged| tagged.command) {
             Some(Command::Detach) => return Ok(true),
+            Some(Command::Workspace(spec)) => {
+                self.prepare(spec)?;
+                return Ok(false);
+            }
+            Some(Command::Redirect(reason)) => {
+                self.send(&ToRunner::Redirect(reason))?;
+                return Ok(true);
+            }
             Some(
                 Command::Mask(_)
                 | Command::Outputs(..)
@@ -368,7 +427,9 @@ impl<'a> Session<'a> {
                     return Err(Error::Protocol("too many questions".to_owned()));
                 }
             }
-            FromRunner::Accept(_) | FromRunner::Draining(..) => {}
+            FromRunner::Workspace(report) => self.prepared(report)?,
+            FromRunner::Draining(..) => self.remote.drain(),
+            FromRunner::Accept(_) => {}
             message @ (FromRunner::Hello(_) | FromRunner::Ready) => {
                 return Err(Error::Protocol(format!("unexpected {}", name(&message))));
             }
@@ -378,11 +439,19 @@ impl<'a> Session<'a> {
 }
 
 /// The objection to a greeting: wrong version, runner or token.
-fn objection(hello: &Hello, runner: &RunnerId, token: &str) -> Option<(CloseCode, String)> {
+fn objection(
+    hello: &Hello,
+    runner: &RunnerId,
+    credential: Credential<'_>,
+) -> Option<(CloseCode, String)> {
     if !(OLDEST_PROTOCOL..=PROTOCOL).contains(&hello.protocol) {
         return Some((CloseCode::Version, format!("this engine speaks protocol {PROTOCOL}")));
     }
-    let is_ours = hello.runner == *runner && same(&hello.token, token);
+    let is_proven = match credential {
+        Credential::Token(token) => same(&hello.token, token),
+        Credential::Checked(_) => true,
+    };
+    let is_ours = hello.runner == *runner && is_proven;
     let reason = "not the runner this socket was made for".to_owned();
     (!is_ours).then_some((CloseCode::Auth, reason))
 }
@@ -408,7 +477,7 @@ async fn verdicts(
     Ok(hello.resume.iter().map(|entry| verdict(&entry.claim)).collect())
 }
 
-async fn receive(frames: &mut Frames) -> Result<FromRunner, Error> {
+async fn receive<R: AsyncRead + Unpin>(frames: &mut Frames<R>) -> Result<FromRunner, Error> {
     let closed = || Error::Protocol("the connection closed before the greeting ended".to_owned());
     let frame = tokio::time::timeout(SILENCE, frames.next()).await.map_err(|_| closed())?;
     Ok(decode(&frame.ok_or_else(closed)?.map_err(Error::Connection)?)?)

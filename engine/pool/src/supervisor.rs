@@ -22,7 +22,7 @@ use crate::{
     local::LocalPool,
     orphans,
     sandbox::{Sandbox, SandboxDirs},
-    session::{Session, SessionEnd},
+    session::{Connection, Credential, Session, SessionEnd},
 };
 
 /// Time limit for a living runner process to dial in; then it is killed and started again.
@@ -115,8 +115,11 @@ impl Supervisor {
                 }
             };
             let LocalPool { store, clock, limits, .. } = &self.pool;
-            let mut session = Session::new(store, clock, &self.runner, &self.token, *limits);
-            let end = session.serve(stream, &self.events, &mut self.commands).await;
+            let credential = Credential::Token(&self.token);
+            let mut session = Session::new(store, clock, &self.runner, credential, *limits);
+            let end = session
+                .serve(Connection::new(stream.into_split()), &self.events, &mut self.commands)
+                .await;
             if session.was_ready() {
                 deaths = 0;
             }
@@ -176,7 +179,7 @@ impl Supervisor {
                         return Ok(Arrival::Left(SessionEnd::Released));
                     }
                     Some(Command::Detach) => return Ok(Arrival::Left(SessionEnd::Detached)),
-                    Some(Command::Mask(_) | Command::Outputs(..) | Command::Assign(_) | Command::Agent(..) | Command::Stop { .. } | Command::Verdict { .. }) => {}
+                    Some(Command::Mask(_) | Command::Outputs(..) | Command::Assign(_) | Command::Agent(..) | Command::Stop { .. } | Command::Verdict { .. } | Command::Workspace(_) | Command::Redirect(_)) => {}
                 },
             }
         }

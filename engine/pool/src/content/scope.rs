@@ -58,18 +58,26 @@ impl Responder {
         blob: &BlobHash,
         offset: u64,
     ) -> Result<Answer, plue_store::Error> {
-        let nothing = || Answer::Nothing(format!("there is no blob {blob}"));
-        let Some(scope) = self.own_scope().await? else { return Ok(nothing()) };
+        let Some(scope) = self.own_scope().await? else { return Ok(no_blob(blob)) };
         // Checked with the first part only: garbage collection may delete a blob, but no scope
         // loses one.
         if offset == 0 || self.reading != Some(*blob) {
             self.reading = None;
             if !self.store.missing_from_scope(&scope, &[*blob]).await?.is_empty() {
-                return Ok(nothing());
+                return Ok(no_blob(blob));
             }
             self.reading = Some(*blob);
         }
-        let Some(stat) = self.store.blob_stat(blob).await? else { return Ok(nothing()) };
+        self.part_of(blob, offset).await
+    }
+
+    /// A part of a blob that the runner may read.
+    pub(super) async fn part_of(
+        &self,
+        blob: &BlobHash,
+        offset: u64,
+    ) -> Result<Answer, plue_store::Error> {
+        let Some(stat) = self.store.blob_stat(blob).await? else { return Ok(no_blob(blob)) };
         let bytes = self.store.read_blob(blob, offset, MAX_PART_BYTES).await?.unwrap_or_default();
         Ok(Answer::Part { bytes: Bytes(bytes), size: stat.size })
     }
@@ -136,6 +144,10 @@ impl Responder {
 fn content(bytes: &[u8]) -> Option<Vec<BlobHash>> {
     let changes = Changes::decode(bytes).ok()?;
     (changes.list.len() <= MAX_CHANGES).then(|| changes.blobs().collect())
+}
+
+fn no_blob(blob: &BlobHash) -> Answer {
+    Answer::Nothing(format!("there is no blob {blob}"))
 }
 
 fn unreadable() -> String {

@@ -43,6 +43,7 @@ pub(super) fn name(message: &FromRunner) -> &'static str {
         FromRunner::Heartbeat(_) => "Heartbeat",
         FromRunner::Draining(..) => "Draining",
         FromRunner::Ask(_) => "Ask",
+        FromRunner::Workspace(_) => "Workspace",
     }
 }
 
