@@ -30,6 +30,8 @@ pub(crate) struct RunnerState<'a> {
     pub(crate) claims: &'a HashMap<AttemptId, Claim>,
     /// Attempts with rows although the engine performs their steps.
     pub(crate) agent_rows: &'a HashSet<AttemptId>,
+    /// The pool whose runners may claim attempts of the run.
+    pub(crate) pool: &'static str,
     /// The session that may get queued attempts.
     pub(crate) session: Option<Session>,
 }

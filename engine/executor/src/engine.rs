@@ -10,10 +10,11 @@ use plue_flow::{Input, input::Reopen, quotas::Quotas};
 use plue_plan::{RunId, StepId};
 use plue_pool::{
     Isolation, LocalPool,
+    fleet::Fleet,
     local::{POOL, UNTRUSTED_POOL},
 };
 use plue_runtime::{Clock, Ids, Stop, Tasks, clock::Mark};
-use plue_store::{Drive, DriveRequest, RunRow, Store};
+use plue_store::{Drive, DriveRequest, RunRow, RunnerKind, Store};
 
 use crate::{
     child_slots::ChildSlots,
@@ -243,6 +244,12 @@ impl Engine {
         &self.0.store
     }
 
+    /// The runners of other machines; `None`: this engine serves none.
+    #[must_use]
+    pub fn fleet(&self) -> Option<&Fleet> {
+        self.0.pool.fleet()
+    }
+
     /// Starts an idle runner for a run in this workspace that will be driven here soon; with `python` for
     /// Python steps. [`Engine::close`] ends it if it stays unused.
     ///
@@ -420,7 +427,7 @@ impl Engine {
     pub async fn tidy(&self) -> Result<(), Error> {
         let shared = &self.0;
         for runner in shared.store.runners(None).await? {
-            if ![POOL, UNTRUSTED_POOL].contains(&runner.pool.as_str()) {
+            if runner.kind == RunnerKind::Process && !is_local(&runner.pool) {
                 continue;
             }
             let is_over = match &runner.group {
@@ -430,8 +437,13 @@ impl Engine {
                 }
                 None => false,
             };
+            let is_led = match runner.kind {
+                // Without a run it is the fleet's, or its pool manager's.
+                RunnerKind::Pod | RunnerKind::Registered => !is_over,
+                RunnerKind::Process => shared.pool.is_led(&runner, is_over),
+            };
             // A live engine leads it, with a run or idle.
-            if shared.pool.is_led(&runner, is_over) {
+            if is_led {
                 continue;
             }
             let Some(run) = runner.group else {
@@ -560,6 +572,11 @@ impl Engine {
         let options = DriverOptions { first, ..DriverOptions::new(secrets, stop) };
         Driver::start(self.0.clone(), run, options).await
     }
+}
+
+/// Whether the runners of a pool are processes that an engine starts.
+fn is_local(pool: &str) -> bool {
+    [POOL, UNTRUSTED_POOL].contains(&pool)
 }
 
 /// The steps that would run again.

@@ -18,3 +18,4 @@ pub(crate) mod runner_step;
 pub(crate) mod scope;
 pub(crate) mod test_report;
 pub(crate) mod wait;
+pub(crate) mod workspace_archive;

@@ -9,7 +9,6 @@ use plue_plan::{
     Action, AttemptId, Event, Plan, Step, StepId,
     context::{Reader, schema_of},
 };
-use plue_pool::local::{POOL, UNTRUSTED_POOL};
 use plue_runtime::{Phase, Stop};
 use plue_spec::Scope;
 use plue_store::RunRow;
@@ -112,11 +111,6 @@ impl RunContext {
     /// forks.
     pub(crate) fn guard(&self) -> Guard {
         if self.is_from_fork() { Guard::default() } else { self.shared.options.calls.clone() }
-    }
-
-    /// The pool whose runners may claim attempts of the run.
-    pub(crate) fn pool(&self) -> &'static str {
-        if self.origin.untrusted { UNTRUSTED_POOL } else { POOL }
     }
 
     /// Whether the run is to be left to another engine, or to the next start, once no step of it runs.

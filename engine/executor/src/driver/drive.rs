@@ -6,6 +6,7 @@ use std::sync::Arc;
 use plue_flow::{Awaited, RunStatus};
 use plue_plan::RunnerId;
 use plue_runtime::Phase;
+use plue_store::RELEASED;
 
 use super::{
     Driver,
@@ -35,6 +36,7 @@ impl Driver {
     async fn driven(&mut self) -> Result<RunStatus, Error> {
         self.runners.check_isolation().await;
         let advanced = self.advance_in_group().await;
+        self.runners.end_wait();
         if let Some(leased) = self.runners.take_lease() {
             let run = self.ledger.run();
             let is_over = run.is_finished() || self.leaves() || self.context.hands_over();
@@ -112,6 +114,7 @@ impl Driver {
     }
 
     async fn next_inputs(&mut self) -> Result<Vec<Incoming>, Error> {
+        self.runners.seek(self.ledger.run()).await?;
         let run = self.ledger.run();
         let mut incoming = self.runners.take_failed();
         incoming.extend(self.steps.take_failed());
@@ -171,7 +174,7 @@ impl Driver {
 
     async fn mark_released(&self, runner: &RunnerId) -> Result<(), plue_store::Error> {
         let shared = &self.context.shared;
-        shared.store.runner_gone(runner, "released", shared.clock.now()).await.map(drop)
+        shared.store.runner_gone(runner, RELEASED, shared.clock.now()).await.map(drop)
     }
 }
 

@@ -30,8 +30,10 @@ use crate::{
     },
 };
 use lost_attempts::LostAttempts;
+use remote::Elsewhere;
 
 mod lost_attempts;
+mod remote;
 mod scheduling;
 
 /// Bytes of secrets in one message; a frame holds twice as many.
@@ -48,6 +50,8 @@ pub(crate) struct Runners {
     /// Reason that no runner may have attempts of the run: the isolation that it needs is missing.
     isolation_refusal: Option<String>,
     lost: LostAttempts,
+    /// The run works on another machine.
+    elsewhere: Option<Elsewhere>,
     /// Ends of attempts that could not be handed to the runner, for the next pass.
     failed: Vec<Incoming>,
 }
@@ -66,6 +70,7 @@ pub(crate) struct LeasedRunner {
 impl Runners {
     pub(crate) fn new(context: Arc<RunContext>) -> Self {
         Self {
+            elsewhere: Elsewhere::of(&context),
             context,
             leased: None,
             claims: HashMap::new(),
@@ -77,6 +82,10 @@ impl Runners {
     }
 
     pub(crate) async fn check_isolation(&mut self) {
+        if self.elsewhere.is_some() {
+            // The isolation of this machine has no bearing on others.
+            return;
+        }
         let context = &self.context;
         self.isolation_refusal = context.shared.isolation_refusal(&context.origin).await;
     }
@@ -112,6 +121,9 @@ impl Runners {
             // The attempts are unschedulable.
             return Ok(());
         }
+        if self.elsewhere.is_some() {
+            return self.lease_elsewhere().await;
+        }
         let shared = &self.context.shared;
         let run = &self.context.row.id;
         let lease = shared.pool.lease(run, self.placement(), &shared.ids, None).await?;
@@ -126,9 +138,14 @@ impl Runners {
         runner: &RunnerId,
     ) -> Result<Result<(), plue_pool::Error>, Error> {
         let shared = self.context.shared.clone();
-        let run = &self.context.row.id;
-        let leased =
-            shared.pool.lease(run, self.placement(), &shared.ids, Some(runner.clone())).await;
+        let run = self.context.row.id.clone();
+        let leased = match self.adopt_elsewhere(runner).await? {
+            Some(leased) => leased,
+            None => {
+                let adopted = Some(runner.clone());
+                shared.pool.lease(&run, self.placement(), &shared.ids, adopted).await
+            }
+        };
         let lease = match leased {
             Ok(lease) => lease,
             Err(error) => return Ok(Err(error)),
@@ -191,7 +208,7 @@ impl Runners {
 
 impl Runners {
     pub(crate) fn state<'a>(&'a self, agent_rows: &'a HashSet<AttemptId>) -> RunnerState<'a> {
-        RunnerState { claims: &self.claims, agent_rows, session: self.session() }
+        RunnerState { claims: &self.claims, agent_rows, pool: self.pool(), session: self.session() }
     }
 
     pub(crate) fn claim(&self, attempt: &AttemptId) -> Option<&Claim> {

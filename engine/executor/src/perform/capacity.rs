@@ -10,6 +10,7 @@ use std::{
 };
 
 use plue_plan::{Plan, Step};
+use plue_pool::fleet::Selector;
 use serde_json::Value as Json;
 
 /// The pool of steps without one.
@@ -121,6 +122,27 @@ impl Capacity {
         let known = amount.is_some();
         self.amounts.extend(amount.map(|amount| (canonical_name(name).to_owned(), amount)));
         known
+    }
+
+    /// The names that one runner of another machine must have for these steps; `None`: runners of this machine
+    /// have them all, or a step insists on this machine.
+    #[must_use]
+    pub fn elsewhere<'s>(
+        &self,
+        plan: &Plan,
+        steps: impl Iterator<Item = &'s Step>,
+    ) -> Option<Selector> {
+        let mut names = BTreeSet::new();
+        for step in steps {
+            let request = ResourceRequest::of(plan, step);
+            match request.pool {
+                Some(pool) if pool == plue_pool::local::POOL => return None,
+                Some(pool) if pool != DEFAULT_POOL => drop(names.insert(pool)),
+                Some(_) | None => {}
+            }
+            names.extend(request.labels);
+        }
+        if names.is_subset(&self.labels) { None } else { Selector::new(names) }
     }
 
     /// Whether a runner can have the step now, together with the steps `beside`.

@@ -65,7 +65,7 @@ impl Ledger {
                 if context.is_engine_step(step) && !runners.has_row(attempt) => {}
             Fact::AttemptQueued { step, visit, number, attempt } => {
                 let at = AttemptNumber { visit: *visit, number: *number };
-                commit.attempts.push(queued(attempt, step, at, context.pool(), now));
+                commit.attempts.push(queued(attempt, step, at, runners.pool, now));
             }
             Fact::AttemptUnschedulable { attempt, .. } => {
                 commit.attempts.retain(|new| new.id != *attempt);
@@ -73,7 +73,7 @@ impl Ledger {
             Fact::AttemptSchedulable { step, attempt } => {
                 let new = self.run.attempt(attempt).map(|view| {
                     let at = AttemptNumber { visit: view.visit, number: view.number };
-                    queued(attempt, step, at, context.pool(), now)
+                    queued(attempt, step, at, runners.pool, now)
                 });
                 commit.attempts.extend(new);
             }

@@ -50,6 +50,9 @@ impl Runners {
         if let Some(refusal) = &self.isolation_refusal {
             return Some(refusal.clone());
         }
+        if let Some(elsewhere) = &self.elsewhere {
+            return self.leased.is_none().then(|| elsewhere.refusal());
+        }
         let capacity = &context.shared.options.capacity;
         let running = self.scheduled_steps(run).chain(scheduled.iter().copied());
         capacity.admit((&context.plan, step), running).err()

@@ -83,3 +83,23 @@ fn invalid_resources_are_refused() {
         Capacity::default().with(&[entry.to_owned()], &[]).unwrap_err();
     }
 }
+
+#[test]
+fn names_of_all_steps_choose_the_machine() {
+    let here = Capacity::default().with(&[], &["here".to_owned()]).unwrap();
+    let chosen = |resources: &[(Json, Option<&str>)]| {
+        let plans: Vec<Plan> =
+            resources.iter().map(|(resources, runner)| plan(resources, *runner)).collect();
+        let steps = plans.iter().flat_map(|plan| plan.steps.iter());
+        here.elsewhere(&Plan { runner: None, ..plans[0].clone() }, steps)
+            .map(|selector| selector.to_string())
+    };
+    let none = json!({});
+    assert_eq!(chosen(&[(none.clone(), None)]), None);
+    assert_eq!(chosen(&[(json!({"labels": "here"}), None)]), None, "this machine has it");
+    assert_eq!(chosen(&[(json!({"labels": "gpu"}), None)]).as_deref(), Some("`gpu`"));
+    let both = [(json!({"labels": "gpu"}), None), (json!({"arch": "arm64"}), None)];
+    assert_eq!(chosen(&both).as_deref(), Some("`arch=arm64`, `gpu`"), "one runner has all");
+    let local = [(json!({"labels": "gpu"}), None), (json!({"pool": "local"}), None)];
+    assert_eq!(chosen(&local), None, "a step insists on this machine");
+}
