@@ -14,6 +14,7 @@ mod stream;
 
 use std::{sync::Arc, time::Duration};
 
+use plue_plan::RunId;
 use plue_runtime::{Clock, mask::Secrets, together::received};
 use plue_wire::runner::{Claim, EventKind, Exit};
 use rustix::process::Signal;
@@ -57,6 +58,8 @@ pub(crate) enum Report {
     Prepared(Claim, Prepared, Notes),
     /// The outputs are collected; with the reason for which the step fails, if artifacts were lost.
     Collected(Claim, Notes, Option<String>),
+    /// The files of a run were fetched and unpacked, or why not.
+    Fetched(RunId, Result<(), String>),
 }
 
 /// Limits of one attempt.

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use plue_plan::RunnerId;
@@ -14,7 +14,7 @@ use crate::{
     Error,
     confine::{Gap, confine},
     files,
-    options::Options,
+    options::{Confined, Options, TokenSource},
     system,
 };
 
@@ -23,11 +23,20 @@ const MAX_BOOT_BYTES: usize = 256;
 /// Bytes of a token at most.
 const MAX_TOKEN_BYTES: u64 = 4_096;
 
+/// The proof of a runner's identity.
+#[derive(Clone)]
+pub enum Token {
+    /// The same in every session.
+    Fixed(String),
+    /// The first line of a file that others renew.
+    File(PathBuf),
+}
+
 /// The token and the gaps of a process that has become a runner.
 #[derive(Debug)]
 pub struct Booted {
     /// The token for the engine.
-    pub token: String,
+    pub token: Token,
     /// Restrictions that this kernel does not support.
     pub gaps: Vec<Gap>,
 }
@@ -37,12 +46,20 @@ pub struct Booted {
 /// # Errors
 /// [`Error::Token`] or [`Error::Setup`].
 pub fn boot(options: &Options) -> Result<Booted, Error> {
-    let token = token(options.token_fd)?;
+    let token = match &options.token {
+        TokenSource::Descriptor(number) => Token::Fixed(token(*number)?),
+        TokenSource::File(path) => Token::File(path.clone()),
+    };
+    detach(options.confined.as_ref()).map(|gaps| Booted { token, gaps })
+}
+
+/// Detaches the process from terminal and parent, and hides it from its steps.
+pub(crate) fn detach(confined: Option<&Confined>) -> Result<Vec<Gap>, Error> {
     system::close_inherited_on_exec();
     // Token and secrets of steps are in this process: other steps may neither read nor trace it.
     set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .map_err(|error| Error::Setup { what: "hide from its steps", source: error.into() })?;
-    let gaps = options.confined.as_ref().map(confine).transpose()?.unwrap_or_default();
+    let gaps = confined.map(confine).transpose()?.unwrap_or_default();
     // Its own session: Ctrl-C on the engine's terminal is the engine's to decide about. The leader
     // of a process group cannot start one; then its group is its own already.
     let _has_own_group = rustix::process::setsid();
@@ -51,7 +68,29 @@ pub fn boot(options: &Options) -> Result<Booted, Error> {
         what: "become the parent of orphaned processes",
         source: error.into(),
     })?;
-    Ok(Booted { token, gaps })
+    Ok(gaps)
+}
+
+// === impl Token ===
+
+impl Token {
+    /// The token of the next session. A file that cannot be read gives none, which the engine refuses.
+    pub(crate) fn read(&self) -> String {
+        match self {
+            Self::Fixed(token) => token.clone(),
+            Self::File(path) => {
+                let limit = usize::try_from(MAX_TOKEN_BYTES).unwrap_or(usize::MAX);
+                let bytes = files::read_followed(path, limit).unwrap_or_default();
+                String::from_utf8_lossy(&bytes).lines().next().unwrap_or_default().to_owned()
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token")
+    }
 }
 
 fn token(number: i32) -> Result<String, Error> {

@@ -5,6 +5,7 @@
 
 mod agents;
 mod execution;
+mod files;
 mod interpreter;
 mod lifecycle;
 mod link;
@@ -23,6 +24,7 @@ use tokio::{
     sync::mpsc,
 };
 
+pub use self::lifecycle::Leave;
 use self::{
     agents::Agents,
     lifecycle::{Lifecycle, Load},
@@ -34,6 +36,7 @@ use crate::{
     Error,
     attempt::{Report, stopping::Order},
     boot,
+    boot::Token,
     link::{Dial, Turn},
     options::Options,
     orphans,
@@ -82,7 +85,8 @@ struct Reports {
 }
 
 /// The signals that a runner handles.
-struct Signals {
+#[derive(Debug)]
+pub struct Signals {
     child: Signal,
     terminate: Signal,
     /// Handled and ignored: a handler, unlike `SIG_IGN`, is not inherited by steps.
@@ -112,7 +116,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
     /// The directories cannot be used, or another runner uses them.
     pub fn open(
         options: Options,
-        token: String,
+        token: Token,
         dial: D,
         environment: impl Iterator<Item = (OsString, OsString)>,
     ) -> Result<Self, Error> {
@@ -149,15 +153,24 @@ impl<D: Dial + Clone + 'static> Runner<D> {
     ///
     /// # Errors
     /// [`Error::Dismissed`] when the engine does not want this runner; otherwise a broken disk.
-    pub async fn run(mut self) -> Result<(), Error> {
+    pub async fn run(self) -> Result<Leave, Error> {
         let mut signals = Signals::new()?;
+        self.run_with(&mut signals).await
+    }
+
+    /// The same with signals that were installed before, so that none is missed between two runners.
+    ///
+    /// # Errors
+    /// As [`Runner::run`].
+    pub async fn run_with(mut self, signals: &mut Signals) -> Result<Leave, Error> {
         self.kill_lost().await;
-        let outcome = self.serve(&mut signals).await;
+        let outcome = self.serve(signals).await;
         self.attempts.order_all(Order::Abandon);
         self.attempts.persist();
         self.flush().await;
         outcome?;
-        self.kill_children().await
+        self.kill_children().await?;
+        Ok(self.lifecycle.leave())
     }
 
     /// Kills orphans of steps. They become children of this process, wherever they went and whatever
@@ -269,7 +282,9 @@ impl<D: Dial + Clone + 'static> Runner<D> {
     fn is_done(&self) -> bool {
         let after = self.options.timing.orphan_after;
         // A runner without any attempt so far has nothing to deliver.
-        let patience = if self.attempts.is_unused() { after.min(UNUSED_PATIENCE) } else { after };
+        let is_unused = self.attempts.is_unused();
+        let patience =
+            after.map(|after| if is_unused { after.min(UNUSED_PATIENCE) } else { after });
         self.lifecycle.is_done(Load {
             has_running: self.attempts.running().next().is_some(),
             has_attempts: !self.attempts.is_empty(),
@@ -355,7 +370,11 @@ impl<D: Dial + Clone + 'static> Runner<D> {
 // === impl Signals ===
 
 impl Signals {
-    fn new() -> Result<Self, Error> {
+    /// Installs the handlers.
+    ///
+    /// # Errors
+    /// [`Error::Setup`].
+    pub fn new() -> Result<Self, Error> {
         let take =
             |kind| signal(kind).map_err(|source| Error::Setup { what: "take signals", source });
         Ok(Self {

@@ -31,6 +31,9 @@ pub enum Error {
         /// Error of the operating system.
         source: io::Error,
     },
+    /// The machine cannot be registered, or its registration cannot be used.
+    #[error("{0}")]
+    Registration(String),
     /// The engine sent the runner away for good.
     #[error("the engine closed the session ({code:?}): {reason}")]
     Dismissed {
@@ -59,7 +62,11 @@ impl Error {
             Self::Locked(_) => 3,
             Self::Dismissed { .. } => 4,
             Self::LeftBehind(_) => 6,
-            Self::Token(..) | Self::State { .. } | Self::Setup { .. } | Self::Frame(_) => 5,
+            Self::Token(..)
+            | Self::Registration(_)
+            | Self::State { .. }
+            | Self::Setup { .. }
+            | Self::Frame(_) => 5,
         }
     }
 

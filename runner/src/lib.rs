@@ -27,15 +27,16 @@ mod outbox;
 mod output;
 mod outputs;
 mod python;
+pub mod registered;
 pub mod services;
 mod system;
 mod workspace;
 
 pub use crate::{
-    boot::{Booted, boot},
+    boot::{Booted, Token, boot},
     confine::Gap,
-    dispatch::Runner,
+    dispatch::{Leave, Runner, Signals},
     error::Error,
-    link::{Dial, UnixDial},
-    options::{Options, USAGE},
+    link::{Dial, Endpoint, EngineDial, ServerDial, UnixDial},
+    options::{Options, TokenSource, USAGE},
 };

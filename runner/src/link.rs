@@ -21,6 +21,10 @@ use tokio::{
     net::UnixStream,
 };
 
+mod server;
+
+pub use self::server::{Endpoint, ServerDial};
+
 /// Bytes that are queued for the stream at most before further events are taken.
 const OUT_BYTES: usize = 256 * 1024;
 /// Bytes read at once. The engine sends little.
@@ -29,13 +33,13 @@ const IN_BYTES: usize = 16 * 1024;
 const SOCKET_PATH_BYTES: usize = 100;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 
-/// A way to reach the engine. A local socket now; a WebSocket is another implementation.
+/// A way to reach the engine.
 pub trait Dial {
     /// The byte stream of a connection.
     type Stream: AsyncRead + AsyncWrite + Unpin;
 
     /// The longest pause between two attempts to connect.
-    const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+    fn longest_pause(&self) -> Duration;
 
     /// Tries to connect once.
     ///
@@ -47,6 +51,20 @@ pub trait Dial {
 /// The engine of this machine, at a Unix socket.
 #[derive(Debug, Clone)]
 pub struct UnixDial(pub PathBuf);
+
+/// An engine of this or another machine.
+#[derive(Debug, Clone)]
+pub enum EngineDial {
+    /// At a Unix socket.
+    Unix(UnixDial),
+    /// At a server, over a WebSocket.
+    Server(ServerDial),
+}
+
+/// Any byte stream of a connection.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
 
 #[derive(Debug)]
 pub(crate) struct Link<S> {
@@ -79,7 +97,9 @@ impl Dial for UnixDial {
     type Stream = UnixStream;
 
     /// Dialing is cheap on one machine, and the engine that recovers a run waits for it.
-    const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+    fn longest_pause(&self) -> Duration {
+        Duration::from_millis(500)
+    }
 
     async fn dial(&self) -> io::Result<UnixStream> {
         let path = &self.0;
@@ -93,6 +113,47 @@ impl Dial for UnixDial {
         let opened = std::fs::File::open(directory)?;
         let short = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&opened));
         UnixStream::connect(PathBuf::from(short).join(name)).await
+    }
+}
+
+impl Dial for EngineDial {
+    type Stream = Box<dyn Stream>;
+
+    fn longest_pause(&self) -> Duration {
+        match self {
+            Self::Unix(dial) => dial.longest_pause(),
+            Self::Server(_) => Duration::from_secs(10),
+        }
+    }
+
+    async fn dial(&self) -> io::Result<Box<dyn Stream>> {
+        Ok(match self {
+            Self::Unix(dial) => Box::new(dial.dial().await?),
+            Self::Server(dial) => Box::new(dial.open().await?),
+        })
+    }
+}
+
+// === impl EngineDial ===
+
+impl EngineDial {
+    /// `unix:PATH`, or the address of a server.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        match text.strip_prefix("unix:") {
+            Some(path) => Some(Self::Unix(UnixDial(path.into()))),
+            None => Some(Self::Server(ServerDial::new(Endpoint::parse(text)?))),
+        }
+    }
+
+    /// Trusts the certificates of this file as well.
+    pub(crate) fn trust(&mut self, certificates: PathBuf) {
+        if let Self::Server(dial) = self {
+            dial.trust(certificates);
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self, Self::Unix(UnixDial(path)) if path.as_os_str().is_empty())
     }
 }
 

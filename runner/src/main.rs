@@ -2,7 +2,7 @@
 
 use std::{error::Error as _, io::Write as _, process::ExitCode};
 
-use plue_runner::{Booted, Error, Options, Runner, USAGE, UnixDial, agent, boot, services};
+use plue_runner::{Booted, Error, Options, Runner, USAGE, agent, boot, registered, services};
 
 fn main() -> ExitCode {
     if std::env::args().nth(1).is_some_and(|first| first == "--version") {
@@ -36,6 +36,10 @@ fn main() -> ExitCode {
 }
 
 fn start() -> Result<(), Error> {
+    let first = std::env::args().nth(1);
+    if let Some(command @ ("register" | "run")) = first.as_deref() {
+        return registered::main(command, std::env::args().skip(2), environment);
+    }
     let options = Options::parse(std::env::args().skip(1))?;
     let Booted { token, gaps } = boot(&options)?;
     if options.tries {
@@ -47,8 +51,8 @@ fn start() -> Result<(), Error> {
     let runtime =
         runtime.map_err(|source| Error::Setup { what: "start the event loop", source })?;
     runtime.block_on(async {
-        let dial = UnixDial(options.connect.clone());
-        Runner::open(options, token, dial, environment())?.run().await
+        let dial = options.connect.clone();
+        Runner::open(options, token, dial, environment())?.run().await.map(drop)
     })
 }
 

@@ -4,18 +4,28 @@ use std::{path::PathBuf, time::Duration};
 
 use plue_plan::RunnerId;
 
-use crate::Error;
+use crate::{
+    Error,
+    link::{EngineDial, UnixDial},
+};
 
 /// The usage text of the runner.
 pub const USAGE: &str = "\
-usage: plue-runner --connect unix:PATH --runner ID --workspace DIR --state DIR
-                   [--token-fd N] [--self-fence-after S] [--orphan-after S]
+usage: plue-runner register --server URL --token TOKEN [--name NAME] [--label LABEL]...
+                   [--config FILE] [--state DIR] [--ca FILE] [--systemd]
+       plue-runner run [--config FILE]
+       plue-runner --connect unix:PATH|http[s]://HOST --runner ID --workspace DIR --state DIR
+                   [--token-fd N | --token-file FILE] [--stays] [--ca FILE] [--self-fence-after S] [--orphan-after S]
                    [--silence-after S] [--drain-grace S] [--buffer-bytes N]
                    [--index FILE] [--no-warm-python]
                    [--confined [--max-processes N] [--max-memory BYTES]] [--try]
                    [--inherit NAME]...
        plue-runner --version
 
+register makes this machine a runner of a server: its token is used up, and the credential
+that the server answers with is written to the configuration. run serves until it is stopped.
+--stays waits for an engine for ever. --token-file is read again for each session.
+--ca names certificates that are trusted in addition to those of the system.
 --python starts the interpreter for Python steps before the first one.
 The token is the first line of descriptor N (0, standard input, unless given).
 --confined denies the runner and its steps system calls and sockets, and limits them.
@@ -24,18 +34,18 @@ The token is the first line of descriptor N (0, standard input, unless given).
 Times are in seconds, fractions allowed.";
 
 /// Options of a runner, from its command line.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Options {
-    /// Path of the engine's socket.
-    pub connect: PathBuf,
+    /// Address of the engine.
+    pub connect: EngineDial,
     /// Id of the runner's row in the store.
     pub runner: RunnerId,
     /// Folder in which steps run.
     pub workspace: PathBuf,
     /// Folder of the runner's own files; survives a restart.
     pub state: PathBuf,
-    /// Descriptor whose first line is the token.
-    pub token_fd: i32,
+    /// Source of the token.
+    pub token: TokenSource,
     /// Time limits of the connection and of the end.
     pub timing: Timing,
     /// Bytes of unacknowledged events per attempt, in memory and on disk together.
@@ -52,13 +62,22 @@ pub struct Options {
     pub inherit: Vec<String>,
 }
 
+/// Source of a runner's token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenSource {
+    /// The first line of this descriptor, read once.
+    Descriptor(i32),
+    /// The first line of this file, read for each session.
+    File(PathBuf),
+}
+
 /// Time limits of a runner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
     /// After this silence of the engine, attempts are killed; `None`: never.
     pub self_fence_after: Option<Duration>,
-    /// After this time without engine and work, the runner ends.
-    pub orphan_after: Duration,
+    /// After this time without engine and work, the runner ends; `None`: never.
+    pub orphan_after: Option<Duration>,
     /// After this silence of the engine, its connection is given up.
     pub silence_after: Duration,
     /// Grace time of attempts after SIGTERM.
@@ -102,7 +121,7 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             self_fence_after: None,
-            orphan_after: Duration::from_secs(60),
+            orphan_after: Some(Duration::from_secs(60)),
             silence_after: Duration::from_secs(15),
             drain_grace: Duration::from_secs(10),
         }
@@ -118,11 +137,11 @@ impl Options {
     /// [`Error::Usage`] that names the argument.
     pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Self, Error> {
         let mut options = Self {
-            connect: PathBuf::new(),
+            connect: EngineDial::Unix(UnixDial(PathBuf::new())),
             runner: RunnerId::new(""),
             workspace: PathBuf::new(),
             state: PathBuf::new(),
-            token_fd: 0,
+            token: TokenSource::Descriptor(0),
             timing: Timing::default(),
             buffer_bytes: 256 * 1024 * 1024,
             index: None,
@@ -146,6 +165,10 @@ impl Options {
                     options.tries = true;
                     continue;
                 }
+                "--stays" => {
+                    options.timing.orphan_after = None;
+                    continue;
+                }
                 "--python" => {
                     options.python.is_likely = true;
                     continue;
@@ -162,17 +185,18 @@ impl Options {
     fn set(&mut self, name: &str, value: &str) -> Result<(), Error> {
         match name {
             "--connect" => {
-                let path = value.strip_prefix("unix:");
-                let path = path.ok_or_else(|| bad(name, value, "unix:PATH"))?;
-                self.connect = path.into();
+                self.connect = EngineDial::parse(value)
+                    .ok_or_else(|| bad(name, value, "unix:PATH or http[s]://HOST"))?;
             }
             "--runner" => self.runner = RunnerId::new(value),
             "--workspace" => self.workspace = value.into(),
             "--state" => self.state = value.into(),
             "--index" => self.index = Some(value.into()),
-            "--token-fd" => self.token_fd = number(name, value)?,
+            "--token-fd" => self.token = TokenSource::Descriptor(number(name, value)?),
+            "--token-file" => self.token = TokenSource::File(value.into()),
+            "--ca" => self.connect.trust(value.into()),
             "--self-fence-after" => self.timing.self_fence_after = Some(seconds(name, value)?),
-            "--orphan-after" => self.timing.orphan_after = seconds(name, value)?,
+            "--orphan-after" => self.timing.orphan_after = Some(seconds(name, value)?),
             "--silence-after" => self.timing.silence_after = seconds(name, value)?,
             "--drain-grace" => self.timing.drain_grace = seconds(name, value)?,
             "--buffer-bytes" => self.buffer_bytes = number(name, value)?,
@@ -190,7 +214,7 @@ impl Options {
 
     fn check(self) -> Result<Self, Error> {
         let missing = [
-            ("--connect", self.connect.as_os_str().is_empty()),
+            ("--connect", self.connect.is_empty()),
             ("--runner", self.runner.as_str().is_empty()),
             ("--workspace", self.workspace.as_os_str().is_empty()),
             ("--state", self.state.as_os_str().is_empty()),
@@ -234,8 +258,8 @@ mod tests {
             "--connect unix:/run/s --runner r --workspace w --state s --token-fd 3 --self-fence-after 1.5",
         )
         .unwrap();
-        assert_eq!(options.connect, PathBuf::from("/run/s"));
-        assert_eq!(options.token_fd, 3);
+        assert!(matches!(options.connect, EngineDial::Unix(UnixDial(path)) if *path == *"/run/s"));
+        assert_eq!(options.token, TokenSource::Descriptor(3));
         assert_eq!(options.timing.self_fence_after, Some(Duration::from_millis(1_500)));
     }
 
@@ -243,7 +267,7 @@ mod tests {
     fn errors_name_the_argument() {
         let cases = [
             ("--runner r", "--connect is missing"),
-            ("--connect tcp:x", "--connect wants unix:PATH"),
+            ("--connect tcp:x", "--connect wants unix:PATH or http[s]://HOST"),
             ("--bogus 1", "unknown argument --bogus"),
             ("--state", "--state needs a value"),
             ("--orphan-after -1", "--orphan-after wants a number of seconds"),

@@ -14,6 +14,9 @@ use std::{
 
 use plue_wire::{environment::is_usual, runner::Claim};
 
+mod run_files;
+
+pub(crate) use self::run_files::{Ordered, RunFiles, wipe};
 use crate::{Error, attempt::launch::Environment, files};
 
 /// Bytes of the reason why a process was not started.
@@ -29,6 +32,8 @@ pub(crate) struct Workspace {
     /// Variables that every step inherits.
     pub(crate) inherited: Environment,
     folder: PathBuf,
+    /// Files that an engine of another machine sends.
+    pub(crate) files: RunFiles,
     events: VecDeque<(String, PathBuf)>,
     events_written: u64,
     /// Locked until the process ends.
@@ -76,7 +81,9 @@ impl Workspace {
         let path = state.join("lock");
         let lock = File::create(&path).map_err(Error::state(&path))?;
         lock.try_lock().map_err(|_| Error::Locked(state.to_owned()))?;
+        let files = RunFiles::open(state);
         Ok(Self {
+            files,
             root,
             inherited: environment.filter(|(name, _)| is_inherited(name)).collect(),
             folder,

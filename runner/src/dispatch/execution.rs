@@ -152,6 +152,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
             Report::Ended(claim, ending) => self.note_end(&claim, *ending),
             Report::Prepared(claim, prepared, notes) => self.note_prepared(&claim, prepared, notes),
             Report::Collected(claim, notes, failure) => self.note_collected(&claim, notes, failure),
+            Report::Fetched(run, fetched) => self.note_fetched(run, fetched),
         }
     }
 

@@ -12,6 +12,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 pub(super) struct Lifecycle {
     clock: Clock,
     leaving: Leaving,
+    /// A signal has asked for the end.
+    is_stopped: bool,
     /// Start of the current time without engine and work.
     orphaned_since: Option<Mark>,
 }
@@ -28,21 +30,30 @@ enum Leaving {
     Ending(Mark),
 }
 
+/// The reason for which a runner has left without an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leave {
+    /// Its run is over, or no engine was there: on a machine of its own it may serve the next run.
+    Free,
+    /// A signal has ended it.
+    Stopped,
+}
+
 /// The runner's state that decides whether it may end.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Load {
     pub(super) has_running: bool,
     pub(super) has_attempts: bool,
     pub(super) is_down: bool,
-    /// Longest time without engine and work.
-    pub(super) patience: Duration,
+    /// Longest time without engine and work; `None`: for ever.
+    pub(super) patience: Option<Duration>,
 }
 
 // === impl Lifecycle ===
 
 impl Lifecycle {
     pub(super) fn new(clock: Clock) -> Self {
-        Self { clock, leaving: Leaving::No, orphaned_since: None }
+        Self { clock, leaving: Leaving::No, is_stopped: false, orphaned_since: None }
     }
 
     pub(super) fn is_leaving(&self) -> bool {
@@ -60,8 +71,14 @@ impl Lifecycle {
         self.leaving = Leaving::Ending(self.clock.mark());
     }
 
+    /// The reason of the end.
+    pub(super) fn leave(&self) -> Leave {
+        if self.is_stopped { Leave::Stopped } else { Leave::Free }
+    }
+
     /// Starts to drain; `false` if it was draining or ending before.
     pub(super) fn drain(&mut self) -> bool {
+        self.is_stopped = true;
         match self.leaving {
             Leaving::No | Leaving::WhenIdle => {
                 self.leaving = Leaving::Draining(self.clock.mark());
@@ -95,8 +112,9 @@ impl Lifecycle {
             return false;
         }
         // Independent of `leaving`: no engine is left to deliver to, and results stay on disk.
+        let is_orphan = self.orphaned_since.zip(load.patience);
         let is_orphan =
-            self.orphaned_since.is_some_and(|since| self.clock.elapsed(since) >= load.patience);
+            is_orphan.is_some_and(|(since, patience)| self.clock.elapsed(since) >= patience);
         if is_orphan {
             return true;
         }

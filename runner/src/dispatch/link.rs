@@ -13,6 +13,7 @@ use plue_wire::{
 
 use crate::{
     boot,
+    boot::Token,
     link::{Dial, Link, Pauses, Turn, dial_after, fraction},
 };
 
@@ -36,7 +37,7 @@ pub(super) struct EngineLink<D: Dial> {
 pub(super) struct Identity {
     pub(super) runner: RunnerId,
     pub(super) boot: String,
-    pub(super) token: String,
+    pub(super) token: Token,
 }
 
 /// The outcome of waiting for the connection.
@@ -56,7 +57,7 @@ enum Connection<S> {
 
 impl<D: Dial + Clone + 'static> EngineLink<D> {
     pub(super) fn new(identity: Identity, dial: D, clock: Clock, ids: Ids) -> Self {
-        let mut pauses = Pauses::new(ids.clone(), D::LONGEST_PAUSE);
+        let mut pauses = Pauses::new(ids.clone(), dial.longest_pause());
         let connection = Connection::dial(&dial, clock, pauses.next());
         let mark = clock.mark();
         Self {
@@ -93,7 +94,7 @@ impl<D: Dial + Clone + 'static> EngineLink<D> {
             protocol: PROTOCOL,
             runner: runner.clone(),
             boot: boot.clone(),
-            token: token.clone(),
+            token: token.read(),
             facts: boot::facts(runner),
             resume,
         });

@@ -63,6 +63,8 @@ impl<D: Dial + Clone + 'static> Runner<D> {
                     }
                 }
             }
+            ToRunner::Workspace(spec) => self.order_files(&spec)?,
+            ToRunner::Redirect(_) => self.disconnect(),
             ToRunner::Answer(answer) => self.outputs.deliver(answer),
             ToRunner::Shutdown(ShutdownWhen::Idle) => self.lifecycle.leave_when_idle(),
             ToRunner::Shutdown(ShutdownWhen::Now) => self.leave_now(),

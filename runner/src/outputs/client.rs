@@ -25,7 +25,7 @@ const MAX_BREAKS: u32 = 100;
 /// Files up to so many bytes travel many in one message.
 pub(crate) const SMALL_BYTES: u64 = 16 * 1024;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ContentClient {
     requests: mpsc::Sender<ContentRequest>,
     can_wait: bool,

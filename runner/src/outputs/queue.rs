@@ -104,15 +104,20 @@ impl OutputQueue {
 
     /// Queues a job for the uploader; `false` if there is no room.
     pub(crate) fn submit(&mut self, job: Job, reports: &mpsc::Sender<Report>) -> bool {
+        let client = self.client();
         let jobs = self.jobs.get_or_insert_with(|| {
             let (sender, receiver) = mpsc::channel(MAX_JOBS);
-            let client = ContentClient::new(self.requests.clone());
             let (dirs, clock, reports) = (self.dirs.clone(), self.clock, reports.clone());
             // Not among the tasks that the runner waits for: it ends with the sender of its jobs.
             Tasks::new().spawn_blocking(move || work(&dirs, clock, client, receiver, reports));
             sender
         });
         jobs.try_send(job).is_ok()
+    }
+
+    /// A client whose questions wait for an engine, for a thread of its own.
+    pub(crate) fn client(&self) -> ContentClient {
+        ContentClient::new(self.requests.clone())
     }
 
     /// The next question of the uploader. Cancel-safe.
