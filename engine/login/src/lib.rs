@@ -15,6 +15,7 @@ mod metadata;
 pub mod person;
 pub mod settings;
 mod signature;
+pub mod workload;
 
 pub use crate::{
     attempt::Attempt,
@@ -22,4 +23,5 @@ pub use crate::{
     issuer::Issuer,
     person::Person,
     settings::{ClientSecret, Settings},
+    workload::{Workload, WorkloadVerifier},
 };
