@@ -138,7 +138,7 @@ impl Shared {
             let shared = self.clone();
             async move { Ok::<_, Infallible>(shared.answer(request, from).await) }
         });
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
         let drained = stop.reached(Phase::Draining);
         let served = noticed(connection, drained, |one| one.graceful_shutdown());
         tokio::select! {

@@ -16,6 +16,7 @@ mod artifacts;
 mod audit;
 mod callbacks;
 pub(crate) mod events;
+mod executors;
 mod explanation;
 mod health;
 mod journal;
@@ -73,6 +74,7 @@ pub fn all() -> Vec<Endpoint> {
         approvals::endpoints(),
         callbacks::endpoints(),
         place::endpoints(),
+        executors::endpoints(),
         repositories::endpoints(),
         workflows::endpoints(),
         events::endpoints(),

@@ -11,7 +11,10 @@ use plue_executor::{
 };
 use plue_flow::quotas::Quotas;
 use plue_plan::DurationText;
-use plue_pool::LocalPool;
+use plue_pool::{
+    LocalPool,
+    fleet::{Fleet, FleetOptions},
+};
 use plue_runtime::{Clock, Ids, Tasks};
 use plue_store::{
     Durability, Store, StoreOptions,
@@ -199,7 +202,11 @@ pub fn serving_engine(
     let (commit_only, quotas) = (!drives, Some(quotas));
     options.driving = DrivingOptions { lease, hand_over: true, commit_only, ..options.driving };
     let options = Options { traces, quotas, ..options };
-    let (pool, clock) = (pool.with_idle_room(keep_runners), Clock::real());
+    let clock = Clock::real();
+    let options_of_fleet =
+        FleetOptions { limits: app.loaded.config.limits.run_limits(), ..FleetOptions::default() };
+    let fleet = Fleet::new(options_of_fleet, Vec::new(), (store.clone(), clock, tasks.clone()));
+    let pool = pool.with_idle_room(keep_runners).with_fleet(fleet);
     let parts = Parts { store, pool, clock, ids: Ids::random(), tasks: tasks.clone() };
     Ok(Engine::new(options, parts))
 }

@@ -31,6 +31,7 @@ mod process;
 pub mod put_back;
 mod requests;
 pub mod rerun;
+pub mod runners;
 pub mod secrets;
 pub mod server;
 mod server_runs;

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use plue_flow::RunStatus;
 use plue_plan::RunId;
 use plue_store::{
-    DeliverySummary, QueueRow, RepoRow, RunnerRow, UsageBy, UsageRow, delivery::Dispatch,
-    secret::SecretRow,
+    DeliverySummary, QueueRow, RepoRow, RunnerKind, RunnerRow, UsageBy, UsageRow,
+    delivery::Dispatch, secret::SecretRow,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -161,6 +161,21 @@ pub struct RunnerRecord {
     pub registered_at: Timestamp,
     /// When it was heard of last.
     pub seen_at: Timestamp,
+    /// `process`, `pod` or `registered`.
+    #[serde(default)]
+    pub kind: String,
+    /// Its name for people; absent: it has none.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Names that steps may ask for in addition to its pool.
+    #[serde(default)]
+    pub labels: Vec<String>,
+    /// It gets no further run.
+    #[serde(default)]
+    pub draining: bool,
+    /// Of a registered machine: `registered`, `idle`, `running` or `failed`.
+    #[serde(default)]
+    pub executor: Option<String>,
 }
 
 /// A pool, as its runners and its queue show it.
@@ -290,6 +305,12 @@ impl RunnerRecord {
             run: row.group.as_ref().map(ToString::to_string),
             registered_at: row.registered_at,
             seen_at: row.seen_at,
+            kind: row.kind.as_str().to_owned(),
+            name: row.name.clone(),
+            labels: row.labels.clone(),
+            draining: row.draining,
+            executor: (row.kind == RunnerKind::Registered)
+                .then(|| row.executor_state().as_str().to_owned()),
         }
     }
 }

@@ -18,7 +18,7 @@ use plue_executor::{Engine, Isolation};
 use plue_flow::quotas::Quotas;
 use plue_planner::{Options as PlannerOptions, Planner, Rate};
 use plue_runtime::{Clock, Ids, Phase, Shutdown, Stop, TaskSet, Tasks, Watchdog, metrics};
-use plue_server::{Options, Parts, Server, app::AppTokens, export::Exporter, receive};
+use plue_server::{Options, Parts, Server, app::AppTokens, export::Exporter, receive, runners};
 use plue_store::{Durability, Store};
 use tokio::{
     net::TcpListener,
@@ -134,6 +134,7 @@ async fn serve(args: &ServeArgs, app: &App) -> Outcome {
     if roles.drives {
         report_walls(&engine, app).await;
     }
+    let fleet = engine.fleet().filter(|_| roles.drives).cloned();
     let server = server_of(args, app, &making, engine)?;
     let public = public(args, listener.as_ref());
     // Without requests no client secret is needed.
@@ -156,8 +157,10 @@ async fn serve(args: &ServeArgs, app: &App) -> Outcome {
     });
     let routes = if roles.answers {
         hint(&store, app).await?;
-        let hooks = limit::hooks(api.clone(), receive::hooks(&server));
-        router(api).merge(hooks)
+        let runners = fleet.clone().map(|fleet| runners::routes(fleet, tasks.clone()));
+        let others = receive::hooks(&server).merge(runners.unwrap_or_default());
+        let others = limit::hooks(api.clone(), others);
+        router(api).merge(others)
     } else {
         probes(api)
     };
@@ -172,6 +175,10 @@ async fn serve(args: &ServeArgs, app: &App) -> Outcome {
     }
     if let Some(exporter) = exporter {
         parts.spawn("export traces", exporter.work(store, over));
+    }
+    if let Some(fleet) = fleet {
+        let until = stop.clone();
+        parts.spawn("watch runners", async move { fleet.watch(until).await });
     }
     parts.spawn("keep metrics", upkeep(clock, stop));
     parts.spawn("work", async move {

@@ -75,6 +75,8 @@ mod mirror;
 #[cfg(test)]
 mod objects;
 #[cfg(test)]
+mod own_runners;
+#[cfg(test)]
 mod pauses;
 #[cfg(test)]
 mod portable;

@@ -1,0 +1,306 @@
+//! Registered runners: tokens for them, their registration, draining and removal.
+
+use axum::{
+    extract::State,
+    http::{StatusCode, request::Parts},
+    routing::{delete, post},
+};
+use jiff::{SignedDuration, Timestamp};
+use plue_plan::{DurationText, RunnerId};
+use plue_store::{NewRegistered, RegistrationToken, Removal};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::schema;
+use crate::{
+    access::{Need, Principal, Role},
+    endpoint::{Answer, Endpoint, Method},
+    extract::{Caller, Json, Path},
+    limit,
+    problem::Problem,
+    server::Api,
+    token,
+};
+
+/// The prefix of registration tokens, for scanners of secrets.
+const PREFIX: &str = "plue_reg_";
+/// The pool of a token that names none.
+const USUAL_POOL: &str = "registered";
+/// Pools that the engine has itself, or that steps name for its machine.
+const RESERVED: [&str; 6] = ["default", "engine", "local", "remote", "untrusted", ""];
+/// Time for which a token is good unless the request names one.
+const GOOD_FOR: SignedDuration = SignedDuration::from_hours(1);
+/// Longest time for which a token is good.
+const LONGEST: SignedDuration = SignedDuration::from_hours(24 * 30);
+/// Labels of one runner.
+const MAX_LABELS: usize = 64;
+/// Characters of a label, pool or name.
+const MAX_NAME: usize = 128;
+
+/// A token for one registration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RegistrationTokenRequest {
+    /// Pool of the runner; absent: `registered`.
+    #[serde(default)]
+    pub pool: Option<String>,
+    /// Labels of the runner.
+    #[serde(default)]
+    pub labels: Vec<String>,
+    /// How long it is good, at most 30 days; absent: `1h`.
+    #[serde(default)]
+    pub expires_in: Option<String>,
+}
+
+/// A token that was made; this answer alone shows it.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(super) struct RegistrationTokenRecord {
+    /// Public id of the token.
+    pub id: String,
+    /// The token: good for one runner.
+    pub token: String,
+    /// Pool of the runner.
+    pub pool: String,
+    /// From then on it is refused.
+    pub expires_at: Timestamp,
+}
+
+/// A machine that becomes a runner.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct RegistrationRequest {
+    /// A registration token.
+    token: String,
+    /// Name for people.
+    name: String,
+    /// Labels in addition to those of the token.
+    #[serde(default)]
+    labels: Vec<String>,
+}
+
+/// A registered runner; this answer alone shows its credential.
+#[derive(Debug, Serialize, JsonSchema)]
+struct RegisteredRecord {
+    /// Id of the runner.
+    id: String,
+    /// The proof of its identity in every session.
+    credential: String,
+    /// Its pool.
+    pool: String,
+    /// All its labels.
+    labels: Vec<String>,
+    /// `registered`.
+    state: &'static str,
+}
+
+/// An order to drain.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct DrainRequest {
+    /// Whether the runner finishes its run and gets no other; `false` takes that back.
+    draining: bool,
+}
+
+pub(super) fn endpoints() -> Vec<Endpoint> {
+    let register = Endpoint {
+        method: Method::Post,
+        path: "/api/v1/executors/register",
+        need: Need::Nothing,
+        summary: "Register a machine as a runner, with a token that is good for one",
+        query: &[],
+        body: Some(schema::<RegistrationRequest>),
+        answer: Answer::Created(schema::<RegisteredRecord>),
+        route: || post(register),
+    };
+    vec![
+        Endpoint {
+            path: "/api/v1/executors/tokens",
+            need: Need::Everywhere(Role::Admin),
+            summary: "Make a token that registers one runner; the answer is the only place that shows it",
+            body: Some(schema::<RegistrationTokenRequest>),
+            answer: Answer::Created(schema::<RegistrationTokenRecord>),
+            route: || post(create_token),
+            ..register.clone()
+        },
+        Endpoint {
+            path: "/api/v1/executors/{runner}/drain",
+            need: Need::Everywhere(Role::Admin),
+            summary: "Let a runner finish its run and get no other, or take that back",
+            body: Some(schema::<DrainRequest>),
+            answer: Answer::Nothing,
+            route: || post(drain),
+            ..register.clone()
+        },
+        Endpoint {
+            method: Method::Delete,
+            path: "/api/v1/executors/{runner}",
+            need: Need::Everywhere(Role::Admin),
+            summary: "Remove a runner that works for no run; its credential is refused from then on",
+            body: None,
+            answer: Answer::Nothing,
+            route: || delete(remove),
+            ..register.clone()
+        },
+        register,
+    ]
+}
+
+/// Checks names of a runner.
+fn checked(what: &str, names: &[String]) -> Result<(), Problem> {
+    let is_name = |name: &String| {
+        (1..=MAX_NAME).contains(&name.chars().count())
+            && !name.chars().any(|c| c.is_control() || c.is_whitespace() || c == ',')
+    };
+    if names.len() > MAX_LABELS || !names.iter().all(is_name) {
+        return Err(Problem::bad_request(format!(
+            "{what}: at most {MAX_LABELS}, each of 1 to {MAX_NAME} characters without spaces and commas"
+        )));
+    }
+    Ok(())
+}
+
+async fn create_token(
+    State(api): State<Api>,
+    Caller(caller): Caller,
+    Json(request): Json<RegistrationTokenRequest>,
+) -> Result<(StatusCode, axum::Json<RegistrationTokenRecord>), Problem> {
+    let pool = request.pool.unwrap_or_else(|| USUAL_POOL.to_owned());
+    checked("`labels`", &request.labels)?;
+    checked("`pool`", std::slice::from_ref(&pool))?;
+    if RESERVED.contains(&pool.as_str()) {
+        return Err(Problem::bad_request(format!("`{pool}` is a pool of the engine itself")));
+    }
+    let now = api.clock().now();
+    let expires_at = expiry(now, request.expires_in.as_deref())?;
+    let secret = format!("{PREFIX}{}", api.ids().secret());
+    let row = RegistrationToken {
+        id: api.ids().text(),
+        hash: token::hash(&secret),
+        pool,
+        labels: request.labels,
+        created_by: caller.name.clone(),
+        created_at: now,
+        expires_at,
+        used_at: None,
+    };
+    api.store().create_registration(&row).await?;
+    let detail = json!({"pool": row.pool, "labels": row.labels});
+    api.trail(&caller, "runner.token", (&row.id, None), detail).await?;
+    let RegistrationToken { id, pool, .. } = row;
+    let record = RegistrationTokenRecord { id, token: secret, pool, expires_at };
+    Ok((StatusCode::CREATED, axum::Json(record)))
+}
+
+fn expiry(now: Timestamp, text: Option<&str>) -> Result<Timestamp, Problem> {
+    let wrong = |why: String| Problem::bad_request(format!("`expires_in`: {why}"));
+    let span = match text {
+        None => GOOD_FOR,
+        Some(text) => {
+            let duration = DurationText::new(text).parse();
+            let duration = duration.map_err(|error| wrong(error.to_string()))?;
+            SignedDuration::try_from(duration).map_err(|error| wrong(error.to_string()))?
+        }
+    };
+    if span > LONGEST {
+        return Err(wrong("at most 30d".to_owned()));
+    }
+    now.checked_add(span).map_err(|error| wrong(error.to_string()))
+}
+
+async fn register(
+    State(api): State<Api>,
+    parts: Parts,
+    Json(request): Json<RegistrationRequest>,
+) -> Result<(StatusCode, axum::Json<RegisteredRecord>), Problem> {
+    let from = limit::address(&api, &parts.extensions, &parts.headers);
+    checked("`labels`", &request.labels)?;
+    checked("`name`", std::slice::from_ref(&request.name))?;
+    // Two draws: 320 random bits.
+    let credential = format!("plue_run_{}{}", api.ids().secret(), api.ids().secret());
+    let runner = NewRegistered {
+        id: api.ids().runner(),
+        name: request.name,
+        labels: request.labels,
+        credential_hash: token::hash(&credential),
+    };
+    let (id, name) = (runner.id.to_string(), runner.name.clone());
+    let hash = token::hash(&request.token);
+    let used = api.store().register_with_token(&hash, runner, api.clock().now()).await?;
+    let Some(used) = used else {
+        api.limiter().failed(from)?;
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "the token is unknown, used or expired: make another with `plue runner token`",
+        ));
+    };
+    let who = Principal::new(used.created_by, Role::Admin, None).at(from);
+    let detail = json!({"token": used.id, "name": name, "pool": used.pool, "labels": used.labels});
+    api.trail(&who, "runner.register", (&id, None), detail).await?;
+    let (pool, labels) = (used.pool, used.labels);
+    let record = RegisteredRecord { id, credential, pool, labels, state: "registered" };
+    Ok((StatusCode::CREATED, axum::Json(record)))
+}
+
+async fn drain(
+    State(api): State<Api>,
+    Caller(caller): Caller,
+    Path(id): Path<String>,
+    Json(request): Json<DrainRequest>,
+) -> Result<StatusCode, Problem> {
+    if !api.store().drain_runner(&RunnerId::new(id.as_str()), request.draining).await? {
+        return Err(Problem::not_found("runner", &id));
+    }
+    let detail = json!({"draining": request.draining});
+    api.trail(&caller, "runner.drain", (&id, None), detail).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn remove(
+    State(api): State<Api>,
+    Caller(caller): Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let now = api.clock().now();
+    match api.store().remove_runner(&RunnerId::new(id.as_str()), now).await? {
+        Removal::Removed => {}
+        Removal::Unknown => return Err(Problem::not_found("runner", &id)),
+        Removal::Busy(run) => {
+            return Err(Problem::conflict(format!(
+                "the runner works for run {run}: drain it first, then remove it"
+            )));
+        }
+    }
+    api.trail(&caller, "runner.remove", (&id, None), json!({})).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_runners_are_bounded() {
+        let many = vec!["x".to_owned(); MAX_LABELS + 1];
+        let long = "x".repeat(MAX_NAME + 1);
+        for (names, is_fine) in [
+            (vec!["gpu".to_owned(), "arch=arm64".to_owned()], true),
+            (vec!["two words".to_owned()], false),
+            (vec!["a,b".to_owned()], false),
+            (vec![String::new()], false),
+            (vec![long], false),
+            (many, false),
+        ] {
+            assert_eq!(checked("`labels`", &names).is_ok(), is_fine, "{names:?}");
+        }
+    }
+
+    #[test]
+    fn tokens_expire_within_30_days() {
+        let now = Timestamp::UNIX_EPOCH;
+        assert_eq!(expiry(now, None).unwrap().as_second(), 3_600);
+        assert_eq!(expiry(now, Some("2h")).unwrap().as_second(), 7_200);
+        assert!(expiry(now, Some("31d")).is_err());
+        assert!(expiry(now, Some("soon")).is_err());
+    }
+}
