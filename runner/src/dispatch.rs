@@ -5,7 +5,6 @@
 
 mod agents;
 mod execution;
-mod files;
 mod interpreter;
 mod lifecycle;
 mod link;

@@ -46,7 +46,7 @@ struct Request<'a> {
     labels: &'a [String],
 }
 
-/// Its answer.
+/// Answer of the server to a registration.
 #[derive(Debug, Deserialize)]
 struct Registered {
     id: String,
@@ -144,7 +144,7 @@ impl Registration {
         let state = self.state.clone().unwrap_or_else(|| paths.state());
         if config.exists() {
             // Its runner would be lost, and stay in the server's list.
-            let why = format!("{} is there already: remove it to register anew", config.display());
+            let why = format!("{} is there already: remove it to register again", config.display());
             return Err(Error::Registration(why));
         }
         for folder in [config.parent().unwrap_or(&state), state.as_path()] {

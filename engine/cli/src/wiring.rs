@@ -13,7 +13,7 @@ use plue_flow::quotas::Quotas;
 use plue_plan::DurationText;
 use plue_pool::{
     LocalPool,
-    fleet::{Fleet, FleetOptions},
+    fleet::{Fleet, FleetOptions, FleetTools},
 };
 use plue_runtime::{Clock, Ids, Tasks};
 use plue_store::{
@@ -205,7 +205,8 @@ pub fn serving_engine(
     let clock = Clock::real();
     let options_of_fleet =
         FleetOptions { limits: app.loaded.config.limits.run_limits(), ..FleetOptions::default() };
-    let fleet = Fleet::new(options_of_fleet, Vec::new(), (store.clone(), clock, tasks.clone()));
+    let tools = FleetTools { store: store.clone(), clock, tasks: tasks.clone() };
+    let fleet = Fleet::new(options_of_fleet, Vec::new(), tools);
     let pool = pool.with_idle_room(keep_runners).with_fleet(fleet);
     let parts = Parts { store, pool, clock, ids: Ids::random(), tasks: tasks.clone() };
     Ok(Engine::new(options, parts))

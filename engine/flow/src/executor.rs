@@ -30,14 +30,14 @@ pub enum ExecutorEvent {
     Finished,
     /// Its run has given it up.
     Lost,
-    /// It was removed.
+    /// Its credential is refused.
     Removed,
 }
 
 /// A change that the state does not allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IllegalTransition {
-    /// The state.
+    /// State before the event.
     pub state: ExecutorState,
     /// The event that does not fit it.
     pub event: ExecutorEvent,
@@ -46,7 +46,7 @@ pub struct IllegalTransition {
 // === impl ExecutorState ===
 
 impl ExecutorState {
-    /// Every state.
+    /// All states, for tables and tests.
     pub const ALL: [Self; 5] =
         [Self::Registered, Self::Idle, Self::Running, Self::Failed, Self::Deregistered];
 

@@ -112,7 +112,7 @@ impl WorkloadVerifier {
         (signed.validate_exp, signed.validate_aud) = (false, false);
         let verified = decode::<Claims>(token, &key, &signed);
         let claims = verified.map_err(|_| Error::Token("its signature is not good"))?.claims;
-        judge(&claims, (&self.issuer, &self.audience), self.clock.now()).map_err(Error::Token)
+        judge(&claims, &self.issuer, &self.audience, self.clock.now()).map_err(Error::Token)
     }
 
     async fn refresh(&self, keys: &mut Keys) -> Result<(), Error> {
@@ -124,7 +124,8 @@ impl WorkloadVerifier {
 /// Checks that claims are of this issuer, for this audience and for now; returns the pod that they name.
 fn judge(
     claims: &Claims,
-    (issuer, audience): (&str, &str),
+    issuer: &str,
+    audience: &str,
     now: Timestamp,
 ) -> Result<Workload, &'static str> {
     if claims.get("iss").and_then(Json::as_str) != Some(issuer) {
@@ -253,7 +254,7 @@ mod tests {
             *claims.pointer_mut(pointer).unwrap() = value;
             let claims = claims.as_object().unwrap();
             let now = Timestamp::from_second(500).unwrap();
-            let refused = judge(claims, ("https://cluster", "plue-runner"), now).unwrap_err();
+            let refused = judge(claims, "https://cluster", "plue-runner", now).unwrap_err();
             assert!(refused.contains(expected), "{pointer}: {refused}");
         }
     }

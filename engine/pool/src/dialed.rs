@@ -69,9 +69,10 @@ impl Dialed {
             };
             let LocalPool { store, clock, limits, .. } = &self.pool;
             let credential = Credential::Token(&self.token);
+            let (read, write) = stream.into_split();
             let mut session = Session::new(store, clock, &self.runner, credential, *limits);
             match session
-                .serve(Connection::new(stream.into_split()), &self.events, &mut self.commands)
+                .serve(Connection::new(read, write), &self.events, &mut self.commands)
                 .await
             {
                 Ok(SessionEnd::Disconnected) => {}

@@ -28,7 +28,7 @@ use tokio::{
 };
 
 use self::{demand::Demand, remote::Remote};
-pub use self::{demand::Selector, door::Place};
+pub use self::{demand::Selector, door::GreetingPermit};
 use crate::{
     content::RunLimits,
     error::Error,
@@ -65,7 +65,7 @@ pub struct Denied {
 /// A future [`Admit::admit`].
 pub type Admitting<'a> = Pin<Box<dyn Future<Output = Option<Result<(), Denied>>> + Send + 'a>>;
 
-/// A way to prove that a process is the runner of a row, beside the credential whose hash is in it.
+/// A way to prove that a process is the runner of a row, in addition to the credential whose hash is in it.
 pub trait Admit: Debug + Send + Sync {
     /// Checks the proof in a greeting; `None`: it is not of this kind.
     fn admit<'a>(&'a self, row: &'a RunnerRow, hello: &'a Hello) -> Admitting<'a>;
@@ -87,6 +87,17 @@ struct Shared {
     demand: Demand,
     /// Runners without a run are sent to other engines.
     closes: AtomicBool,
+}
+
+/// The tools of a fleet.
+#[derive(Debug)]
+pub struct FleetTools {
+    /// Database of rows and runs.
+    pub store: Store,
+    /// Source of all times.
+    pub clock: Clock,
+    /// Owner of the tasks that serve connections.
+    pub tasks: Tasks,
 }
 
 /// Bounds of a fleet.
@@ -132,11 +143,8 @@ impl Default for FleetOptions {
 impl Fleet {
     /// A fleet without a connection.
     #[must_use]
-    pub fn new(
-        options: FleetOptions,
-        admits: Vec<Arc<dyn Admit>>,
-        (store, clock, tasks): (Store, Clock, Tasks),
-    ) -> Self {
+    pub fn new(options: FleetOptions, admits: Vec<Arc<dyn Admit>>, tools: FleetTools) -> Self {
+        let FleetTools { store, clock, tasks } = tools;
         Self(Arc::new(Shared {
             store,
             clock,

@@ -111,7 +111,7 @@ pub(crate) struct Session<'a> {
 
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
     /// A connection on which nothing was exchanged.
-    pub(crate) fn new((read, write): (R, W)) -> Self {
+    pub(crate) fn new(read: R, write: W) -> Self {
         Self { frames: frames(read, MAX_FRAME_BYTES), write, hello: None }
     }
 }

@@ -116,10 +116,10 @@ impl Supervisor {
             };
             let LocalPool { store, clock, limits, .. } = &self.pool;
             let credential = Credential::Token(&self.token);
+            let (read, write) = stream.into_split();
             let mut session = Session::new(store, clock, &self.runner, credential, *limits);
-            let end = session
-                .serve(Connection::new(stream.into_split()), &self.events, &mut self.commands)
-                .await;
+            let end =
+                session.serve(Connection::new(read, write), &self.events, &mut self.commands).await;
             if session.was_ready() {
                 deaths = 0;
             }

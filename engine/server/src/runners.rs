@@ -36,14 +36,14 @@ async fn connect(State(door): State<Door>, mut request: Request) -> Response {
     let Some(upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
         return StatusCode::UPGRADE_REQUIRED.into_response();
     };
-    let Some(place) = door.fleet.place() else {
+    let Some(permit) = door.fleet.permit() else {
         return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")]).into_response();
     };
     let accept = HeaderValue::from_str(&websocket::accept_key(&key));
     let Ok(accept) = accept else { return StatusCode::BAD_REQUEST.into_response() };
     door.tasks.clone().spawn("runner connection", async move {
         if let Ok(upgraded) = upgrade.await {
-            door.fleet.accept(TokioIo::new(upgraded), place).await;
+            door.fleet.accept(TokioIo::new(upgraded), permit).await;
         }
     });
     let headers = [

@@ -35,7 +35,7 @@ mod request;
 mod retention;
 pub mod rule;
 pub mod run;
-mod runner;
+pub mod runner;
 pub mod secret;
 mod session;
 mod sql;
@@ -72,10 +72,7 @@ pub use crate::{
     repo::{OutletRow, RegisteredRow, RepoRow, ReportKey, ReportRow, Tick, Told},
     request::CancelRequest,
     run::{Obstacle, ObstacleKind, RunFilter, RunRow, RunSource, StepRow, StoredRun},
-    runner::{
-        ClaimedAttempt, NewRegistered, RELEASED, REMOTE_POOL, RegistrationToken, Removal,
-        RunnerKind, RunnerRow, RunnerState,
-    },
+    runner::{ClaimedAttempt, REMOTE_POOL, RunnerKind, RunnerRow, RunnerState},
     session::{LoginRow, PersonSession, SessionRow},
     store::Store,
     token::TokenRow,

@@ -69,9 +69,9 @@ pub struct RunnerRow {
     pub registered_at: Timestamp,
     /// When it was heard of last.
     pub seen_at: Timestamp,
-    /// Why it is gone, or what became of its last run.
+    /// The reason that it is gone, or the outcome of its last run.
     pub reason: Option<String>,
-    /// Its kind.
+    /// Way in which it runs and connects.
     pub kind: RunnerKind,
     /// Its name for people, if it has one.
     pub name: Option<String>,
@@ -130,10 +130,10 @@ impl FromStr for RunnerState {
 // === impl RunnerKind ===
 
 impl RunnerKind {
-    /// Every kind.
+    /// All kinds, for tables and tests.
     pub const ALL: &'static [Self] = &[Self::Process, Self::Pod, Self::Registered];
 
-    /// The stored text.
+    /// Text of the kind in the database.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! Connections to a server of another machine: TCP, TLS where the address says so, and a WebSocket on it.
+//! Connections to a server of another machine: TCP, TLS where the address asks for it, and a WebSocket on it.
 //!
 //! Must not send anything before the certificate of an `https` address was checked.
 
@@ -115,7 +115,7 @@ impl ServerDial {
         within(websocket::client(&url, stream)).await
     }
 
-    /// A byte stream to the server, encrypted where the address says so.
+    /// A byte stream to the server, encrypted where the address asks for it.
     pub(crate) async fn stream(&self) -> io::Result<Box<dyn Stream>> {
         let Endpoint { is_tls, host, port, .. } = &self.endpoint;
         let stream = within(TcpStream::connect((host.as_str(), *port))).await?;
@@ -133,9 +133,9 @@ impl ServerDial {
         // A machine without some of them may have the one that matters.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if let Some(path) = &self.certificates {
-            let told = |error| io::Error::other(format!("{}: {error}", path.display()));
-            for certificate in CertificateDer::pem_file_iter(path).map_err(told)? {
-                roots.add(certificate.map_err(told)?).map_err(io::Error::other)?;
+            let failed = |error| io::Error::other(format!("{}: {error}", path.display()));
+            for certificate in CertificateDer::pem_file_iter(path).map_err(failed)? {
+                roots.add(certificate.map_err(failed)?).map_err(io::Error::other)?;
             }
         }
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))

@@ -22,7 +22,7 @@ pub struct Config {
     pub server: String,
     /// Id of this runner.
     pub runner: String,
-    /// Its credential.
+    /// Proof of its identity in every session.
     pub credential: String,
     /// Folder of its files.
     pub state: PathBuf,
@@ -46,14 +46,14 @@ impl Config {
     /// # Errors
     /// [`Error::Registration`]: there is none, or it is malformed.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let told = |why: &dyn std::fmt::Display| {
+        let failed = |why: &dyn std::fmt::Display| {
             Error::Registration(format!(
                 "{}: {why}; plue-runner register writes it",
                 path.display()
             ))
         };
-        let bytes = files::read_followed(path, MAX_BYTES).map_err(|error| told(&error))?;
-        serde_json::from_slice(&bytes).map_err(|error| told(&error))
+        let bytes = files::read_followed(path, MAX_BYTES).map_err(|error| failed(&error))?;
+        serde_json::from_slice(&bytes).map_err(|error| failed(&error))
     }
 
     pub(super) fn write(&self, path: &Path) -> Result<(), Error> {

@@ -28,7 +28,7 @@ const MAX_RUN_BYTES: usize = 256;
 const UNPACKED: Budget =
     Budget { bytes: 20 * 1024 * 1024 * 1024, items: 2_000_000, steps: u64::MAX };
 
-/// See the module.
+/// Files of one run, from their order to the workspace.
 #[derive(Debug)]
 pub(crate) struct RunFiles {
     state: PathBuf,
@@ -81,7 +81,7 @@ impl RunFiles {
         }
     }
 
-    /// The work of a thread: fetches and unpacks the archive beside the workspace.
+    /// The work of a thread: fetches and unpacks the archive next to the workspace.
     pub(crate) fn fetch(
         &self,
         archive: WorkspaceArchive,
@@ -138,11 +138,11 @@ pub(crate) fn wipe(state: &Path, root: &Path) -> io::Result<()> {
 }
 
 fn fetch(path: &Path, archive: WorkspaceArchive, client: &ContentClient) -> Result<(), String> {
-    let told = |error: io::Error| format!("{}: {error}", path.display());
-    let mut file = files::create(path, 0o600).map_err(told)?;
+    let failed = |error: io::Error| format!("{}: {error}", path.display());
+    let mut file = files::create(path, 0o600).map_err(failed)?;
     let bytes = client.get(archive.blob, &mut Bounded { to: &mut file, left: archive.bytes });
     match bytes {
-        Ok(bytes) if bytes == archive.bytes => file.sync_all().map_err(told),
+        Ok(bytes) if bytes == archive.bytes => file.sync_all().map_err(failed),
         Ok(bytes) => Err(format!("the archive has {bytes} bytes and not {}", archive.bytes)),
         Err(OutputError::Message(why)) => Err(why),
         Err(OutputError::DispatcherGone) => Err("the runner ends".to_owned()),

@@ -7,7 +7,7 @@ use axum::{
 };
 use jiff::{SignedDuration, Timestamp};
 use plue_plan::{DurationText, RunnerId};
-use plue_store::{NewRegistered, RegistrationToken, Removal};
+use plue_store::runner::{NewRegistered, RegistrationToken, Removal};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -48,7 +48,7 @@ pub(super) struct RegistrationTokenRequest {
     /// Labels of the runner.
     #[serde(default)]
     pub labels: Vec<String>,
-    /// How long it is good, at most 30 days; absent: `1h`.
+    /// Duration for which it is good, at most 30 days; absent: `1h`.
     #[serde(default)]
     pub expires_in: Option<String>,
 }
@@ -70,9 +70,9 @@ pub(super) struct RegistrationTokenRecord {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RegistrationRequest {
-    /// A registration token.
+    /// Registration token, from `plue runner token`.
     token: String,
-    /// Name for people.
+    /// Name that lists show, and that steps may ask for.
     name: String,
     /// Labels in addition to those of the token.
     #[serde(default)]
@@ -86,9 +86,9 @@ struct RegisteredRecord {
     id: String,
     /// The proof of its identity in every session.
     credential: String,
-    /// Its pool.
+    /// Pool that the token named.
     pool: String,
-    /// All its labels.
+    /// Labels of the token and its own.
     labels: Vec<String>,
     /// `registered`.
     state: &'static str,

@@ -49,9 +49,9 @@ impl OwnRunner {
             .arg(folder.path().join("state"))
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        assert!(said.contains("the labels gpu, own") || label != "gpu", "{said}");
+        assert!(printed.contains("the labels gpu, own") || label != "gpu", "{printed}");
         let mut runner = Self { folder, child: None };
         runner.start();
         runner
@@ -165,7 +165,7 @@ fn runs_work_on_registered_machines() {
 }
 
 #[test]
-fn runs_wait_for_a_runner_and_say_so() {
+fn runs_wait_for_a_runner_visibly() {
     let served = Served::start();
     pushed(&served, r#"Step.bash("read", "cat src/app.txt")"#);
     let waiting = loop {

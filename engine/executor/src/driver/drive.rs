@@ -6,7 +6,7 @@ use std::sync::Arc;
 use plue_flow::{Awaited, RunStatus};
 use plue_plan::RunnerId;
 use plue_runtime::Phase;
-use plue_store::RELEASED;
+use plue_store::runner::RELEASED;
 
 use super::{
     Driver,

@@ -52,7 +52,7 @@ pub(crate) async fn pack(shared: &Shared, run: &RunId, origin: &Origin) -> Resul
     upload(shared, draft.folder.clone(), &draft).await.map(Files::Packed)
 }
 
-/// Files beside a workspace that are removed with it: housekeeping knows them by their name.
+/// Files next to a workspace that are removed with it: housekeeping knows them by their name.
 struct Draft {
     folder: PathBuf,
     archive: PathBuf,

@@ -1,5 +1,5 @@
 //! New connections: the greeting is read within five seconds, checked against the row of the runner, and
-//! the connection handed to whoever serves that runner.
+//! the connection handed to the task that serves that runner.
 //!
 //! Must not store anything for a connection whose proof was not checked.
 
@@ -35,21 +35,21 @@ const REFUSE_WITHIN: Duration = Duration::from_secs(1);
 
 /// The right to one connection without a finished greeting.
 #[derive(Debug)]
-pub struct Place(
+pub struct GreetingPermit(
     #[expect(dead_code, reason = "held until the greeting is checked")] OwnedSemaphorePermit,
 );
 
 // === impl Fleet: new connections ===
 
 impl Fleet {
-    /// A place for one more connection; `None` while too many have not greeted.
+    /// A permit for one more connection; `None` while too many have not greeted.
     #[must_use]
-    pub fn place(&self) -> Option<Place> {
-        self.0.ungreeted.clone().try_acquire_owned().ok().map(Place)
+    pub fn permit(&self) -> Option<GreetingPermit> {
+        self.0.ungreeted.clone().try_acquire_owned().ok().map(GreetingPermit)
     }
 
     /// Serves a connection from its greeting on. Returns when it is refused or handed over.
-    pub async fn accept<S: Transport + 'static>(&self, stream: S, place: Place) {
+    pub async fn accept<S: Transport + 'static>(&self, stream: S, permit: GreetingPermit) {
         let stream: Box<dyn Transport> = Box::new(stream);
         let socket: Socket = plue_runtime::websocket::server(stream).await;
         let (read, write) = tokio::io::split(socket);
@@ -63,7 +63,7 @@ impl Fleet {
             Ok(Some(Err(_)) | None) | Err(_) => return,
         };
         let admitted = self.admitted(&hello).await;
-        drop(place);
+        drop(permit);
         match admitted {
             Ok((row, hash)) => {
                 link.frames.decoder_mut().set_max_frame_length(MAX_FRAME_BYTES);
@@ -112,7 +112,7 @@ impl Fleet {
         Err(wrong())
     }
 
-    /// Hands a connection to whoever serves its runner, or starts to.
+    /// Hands a connection to the task that serves its runner, or starts one.
     async fn welcome(&self, mut row: RunnerRow, mut arrival: Arrival) {
         let too_late = self.0.clock.deadline(DRIVER_WITHIN);
         loop {

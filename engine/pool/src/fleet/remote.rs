@@ -96,7 +96,6 @@ impl Remote {
         }
     }
 
-    /// Serves one connection.
     async fn session(&mut self, arrival: Arrival) -> Result<SessionEnd, Error> {
         let Arrival { link, hash, number } = arrival;
         let shared = &self.fleet.0;

@@ -9,7 +9,7 @@ use plue_store::RunnerRow;
 use super::Fleet;
 use crate::lease::{Command, Lease};
 
-/// Interval of reads.
+/// Time between two reads of the rows.
 const EVERY: Duration = Duration::from_secs(1);
 /// Interval at which signs of life are stored, in reads.
 const SEEN_EVERY: u32 = 10;

@@ -19,7 +19,7 @@ use crate::{
 /// A token that registers one runner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegistrationToken {
-    /// Its public id.
+    /// Public id, for the audit trail.
     pub id: String,
     /// SHA-256 of the token, lower-case hex.
     pub hash: String,
@@ -40,11 +40,11 @@ pub struct RegistrationToken {
 /// A runner that shows a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRegistered {
-    /// Its id.
+    /// Id of the row that it becomes.
     pub id: RunnerId,
     /// Its name for people.
     pub name: String,
-    /// Its own labels.
+    /// Labels that the machine names itself.
     pub labels: Vec<String>,
     /// SHA-256 of its credential, lower-case hex.
     pub credential_hash: String,

@@ -122,7 +122,7 @@ impl Store {
     }
 
     /// The runner does nothing more for its run: it will not come back, or is a registered machine, which is
-    /// expected to say hello again and then gets another run. Gives the attempts it had, which are lost: the
+    /// expected to greet again and then gets another run. Gives the attempts it had, which are lost: the
     /// caller reports them to the flow, and that decision ends or requeues them.
     ///
     /// # Errors
@@ -219,7 +219,7 @@ impl Move {
 }
 
 impl Move {
-    /// The end of a registered runner's work for a run: its sessions are stale, it must greet anew.
+    /// The end of a registered runner's work for a run: its sessions are stale, it must greet again.
     fn back_to_warming(&self) -> Statement {
         Statement::new(
             "UPDATE runner SET state = 'warming', group_key = NULL, epoch = epoch + 1, \

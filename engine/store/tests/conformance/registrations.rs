@@ -3,7 +3,8 @@
 use plue_flow::executor::ExecutorState;
 use plue_plan::RunnerId;
 use plue_store::{
-    Error, NewRegistered, RELEASED, RegistrationToken, Removal, RunnerKind, RunnerState,
+    Error, REMOTE_POOL, RunnerKind, RunnerState,
+    runner::{NewRegistered, RELEASED, RegistrationToken, Removal},
 };
 
 use crate::support::{World, at};
@@ -139,5 +140,39 @@ on_each_store! {
             assert_eq!(world.store.runner(&id).await.unwrap().unwrap().draining, draining);
         }
         assert!(!world.store.drain_runner(&RunnerId::new("none"), true).await.unwrap());
+    }
+
+    async fn bound_machines_claim_remote_attempts_of_their_run(world) {
+        let id = registered(&world, "r").await;
+        let ours = world.queued_in("ours", "a", REMOTE_POOL).await;
+        world.queued_in("theirs", "b", REMOTE_POOL).await;
+        // Of a pool of this machine: never for another one.
+        world.queued_in("local", "c", "lab").await;
+        let epoch = connected(&world, &id, "boot").await;
+        assert!(world.store.bind_runner(&id, None, &ours).await.unwrap());
+        let claimed = world.store.claim(&id, epoch, 8, at(4)).await.unwrap();
+        let [one] = claimed.as_slice() else { panic!("{claimed:?}") };
+        assert_eq!((&one.run, one.claim.attempt.as_str()), (&ours, "a"));
+        assert!(world.store.claim(&id, epoch, 8, at(5)).await.unwrap().is_empty());
+        // Its attempts are lost with it, and the machine is free for another run.
+        let lost = world.store.runner_gone(&id, "it did not come back", at(6)).await.unwrap();
+        assert_eq!(lost.len(), 1, "{lost:?}");
+        let row = world.store.runner(&id).await.unwrap().unwrap();
+        assert_eq!((row.state, row.group), (RunnerState::Warming, None));
+    }
+
+    async fn expired_tokens_are_deleted_by_the_next(world) {
+        world.store.create_registration(&token("old")).await.unwrap();
+        let later = RegistrationToken {
+            created_at: at(200),
+            expires_at: at(300),
+            ..token("new")
+        };
+        world.store.create_registration(&later).await.unwrap();
+        // Before its end by this clock, but it is not there any more.
+        let used = world.store.register_with_token("old", new("a"), at(2)).await.unwrap();
+        assert_eq!(used, None);
+        let used = world.store.register_with_token("new", new("a"), at(201)).await.unwrap();
+        assert_eq!(used.unwrap().used_at, Some(at(201)));
     }
 }
