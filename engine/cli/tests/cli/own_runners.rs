@@ -140,7 +140,7 @@ fn runs_work_on_registered_machines() {
                   cache=Cache(key="k", paths=["kept"])),
         Step.bash("serve", 'exec 3<>/dev/tcp/127.0.0.1/$PORT; head -c 2 <&3', depends_on=["write"],
                   runner="own", env={"PORT": "47113"},
-                  services=[Service(run="exec python3 -c 'import socket; s=socket.create_server((\"127.0.0.1\", 47113)); [c.sendall(b\"hi\") for c in iter(lambda: s.accept()[0], None)]'", port=47113)])
+                  services=[Service("exec python3 -c 'import socket; s=socket.create_server((\"127.0.0.1\", 47113)); [c.sendall(b\"hi\") for c in iter(lambda: s.accept()[0], None)]'", port=47113)])
         "#,
     );
     let run = served.run(1);
