@@ -150,7 +150,7 @@ on_each_store! {
         world.queued_in("local", "c", "lab").await;
         let epoch = connected(&world, &id, "boot").await;
         assert!(world.store.bind_runner(&id, None, &ours).await.unwrap());
-        let claimed = world.store.claim(&id, epoch, 8, at(4)).await.unwrap();
+        let claimed = world.store.claim(&id, epoch, 8, at(5)).await.unwrap();
         let [one] = claimed.as_slice() else { panic!("{claimed:?}") };
         assert_eq!((&one.run, one.claim.attempt.as_str()), (&ours, "a"));
         assert!(world.store.claim(&id, epoch, 8, at(5)).await.unwrap().is_empty());
