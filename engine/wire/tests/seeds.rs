@@ -167,12 +167,12 @@ fn to_runner() -> Vec<ToRunner> {
         AgentOrder::End { output_json: text("{}"), status: 7 },
     ];
     messages.extend(orders.map(|order| ToRunner::Agent(claim(), Box::new(order))));
-    messages.extend(programs().map(assign));
     messages.push(ToRunner::Workspace(WorkspaceSpec {
         run: RunId::new("r"),
         archive: Some(WorkspaceArchive { blob: BlobHash([3; 32]), bytes: 9 }),
     }));
     messages.push(ToRunner::Redirect(text("stops")));
+    messages.extend(programs().map(assign));
     messages
 }
 
