@@ -104,9 +104,8 @@ impl Fleet {
             return Ok((row, hash));
         }
         for admit in &self.0.admits {
-            match admit.admit(&row, hello).await {
-                Some(admitted) => return admitted.map(|()| (row, hash)),
-                None => {}
+            if let Some(admitted) = admit.admit(&row, hello).await {
+                return admitted.map(|()| (row, hash));
             }
         }
         Err(wrong())
@@ -117,8 +116,8 @@ impl Fleet {
         let too_late = self.0.clock.deadline(DRIVER_WITHIN);
         loop {
             arrival = match self.deliver(&row, arrival) {
-                Ok(()) => return,
-                Err(arrival) => arrival,
+                None => return,
+                Some(arrival) => arrival,
             };
             if row.group.is_none() {
                 return self.serve_idle(row, arrival).await;
@@ -138,22 +137,22 @@ impl Fleet {
         }
     }
 
-    /// Gives a connection to the task that serves its runner.
-    fn deliver(&self, row: &RunnerRow, mut arrival: Arrival) -> Result<(), Arrival> {
+    /// Gives a connection to the task that serves its runner; returns it if there is no such task.
+    fn deliver(&self, row: &RunnerRow, mut arrival: Arrival) -> Option<Arrival> {
         let mut slots = self.slots();
-        let Some(slot) = slots.get_mut(&row.id) else { return Err(arrival) };
+        let Some(slot) = slots.get_mut(&row.id) else { return Some(arrival) };
         let number = *slot.newest.borrow() + 1;
         arrival.number = number;
         match slot.arrivals.try_send(arrival) {
             Ok(()) => {
                 slot.newest.send_replace(number);
-                Ok(())
+                None
             }
             // It connects faster than it is served.
-            Err(tokio::sync::mpsc::error::TrySendError::Full(_)) => Ok(()),
+            Err(tokio::sync::mpsc::error::TrySendError::Full(_)) => None,
             Err(tokio::sync::mpsc::error::TrySendError::Closed(arrival)) => {
                 slots.remove(&row.id);
-                Err(arrival)
+                Some(arrival)
             }
         }
     }
