@@ -20,6 +20,9 @@ use crate::render::{
 
 /// Between two looks at the store; a flood of changes is shown in this rhythm.
 const RHYTHM: Duration = Duration::from_millis(50);
+/// The display may take one part in so many of a core, as long as its rhythm stays below the longest.
+const SHARE: u32 = 5;
+const LONGEST: Duration = Duration::from_secs(1);
 /// Without a wake-up of this process the store is looked at this often: others may write to it.
 const POLL: Duration = Duration::from_millis(250);
 /// Bytes read from one attempt's log at once.
@@ -120,9 +123,9 @@ impl<'a, W: Write> Display<'a, W> {
             let mark = self.clock.mark();
             let woken = tokio::time::timeout(POLL, changes.changed()).await;
             if woken.is_ok() {
-                // At least as long as showing took: a plan of thousands of steps shall not be kept
-                // from running by its display.
-                let rhythm = RHYTHM.max(took);
+                // Several times as long as showing took: a plan of thousands of steps shall not be
+                // kept from running by its display.
+                let rhythm = RHYTHM.max((took * SHARE).min(LONGEST));
                 let early = rhythm.saturating_sub(self.clock.elapsed(mark));
                 self.clock.sleep(early).await;
             }

@@ -124,7 +124,7 @@ pub async fn plan_one(
 // === impl Session ===
 
 impl Session {
-    /// Starts the evaluators, unless only files are named that need none; does not wait for them.
+    /// Starts the evaluators, unless no file is likely to need one; does not wait for them.
     /// Must be called inside a Tokio runtime.
     ///
     /// # Errors
@@ -152,11 +152,15 @@ impl Session {
     }
 
     fn warm(&self, selection: &Selection) -> Result<(), Refusal> {
-        let read_only = |target: &Target| match target {
-            Target::File(path) => !WorkflowFile::is_evaluated(path),
-            Target::Name(_) => false,
+        let is_evaluated = |target: &Target| match target {
+            Target::File(path) => WorkflowFile::is_evaluated(path),
+            Target::Name(_) => selection.has_evaluated_file(),
         };
-        if selection.targets.is_empty() || !selection.targets.iter().all(read_only) {
+        let is_needed = match &*selection.targets {
+            [] => selection.has_evaluated_file(),
+            targets => targets.iter().any(is_evaluated),
+        };
+        if is_needed {
             let warm = self.planner.pool().warm(Trust::Own);
             warm.map_err(|error| from_plan_error(error.into(), &self.repo))?;
         }

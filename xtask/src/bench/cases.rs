@@ -17,6 +17,7 @@ mod serve;
 mod soak;
 mod sse_idle;
 mod transition;
+mod whole;
 
 use super::{line::Line, machine::Machine};
 
@@ -36,6 +37,7 @@ pub(crate) const ALL: &[Case] = &[
     Case { name: "fan100", measure: fan100::measure },
     Case { name: "seq40_python", measure: seq40_python::measure },
     Case { name: "cold", measure: cold::measure },
+    Case { name: "whole", measure: whole::measure },
     Case { name: "drain1000", measure: drain1000::measure },
     Case { name: "log1m", measure: log1m::measure },
     Case { name: "eval", measure: eval::measure },
@@ -47,6 +49,7 @@ pub(crate) const ALL: &[Case] = &[
     Case { name: "sse", measure: serve::sse },
     Case { name: "sse_idle", measure: sse_idle::measure },
     Case { name: "llm_stream", measure: llm_stream::measure },
+    Case { name: "served", measure: burst::served },
     Case { name: "burst", measure: burst::measure },
     Case { name: "soak", measure: soak::measure },
 ];

@@ -17,6 +17,9 @@ use tempfile::TempDir;
 
 use super::line::Line;
 
+/// The usual workflow file.
+const PYTHON_FILE: &str = ".plue.py";
+
 /// Programs, folders and options of a measurement.
 #[derive(Debug)]
 pub(crate) struct Machine {
@@ -182,7 +185,19 @@ impl Machine {
 
     /// Makes this the only workflow of the repository.
     pub(crate) fn workflow(&self, source: &str) -> anyhow::Result<()> {
-        fs::write(self.repo().join(".plue.py"), source).context("write the workflow")
+        self.only_workflow(PYTHON_FILE, source)
+    }
+
+    /// The same in a file of this name.
+    pub(crate) fn only_workflow(&self, name: &str, source: &str) -> anyhow::Result<()> {
+        for entry in fs::read_dir(self.repo())? {
+            let found = entry?.file_name();
+            let found = found.to_string_lossy();
+            if found != name && found.contains(".plue.") {
+                fs::remove_file(self.repo().join(&*found))?;
+            }
+        }
+        fs::write(self.repo().join(name), source).context("write the workflow")
     }
 
     /// `plue` in the repository.

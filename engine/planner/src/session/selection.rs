@@ -4,6 +4,11 @@ use std::path::{Path, PathBuf};
 
 use super::Refusal;
 
+/// Ending of workflow files that are evaluated.
+const EVALUATED: &str = ".plue.py";
+/// Entries of a folder that are looked at for a guess.
+const MAX_ENTRIES: usize = 10_000;
+
 /// A workflow as a person names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
@@ -83,6 +88,14 @@ impl Selection {
         }
     }
 
+    /// Whether the top folder of the repository has a workflow file that is evaluated. Files further below
+    /// start evaluators when they are found.
+    pub(super) fn has_evaluated_file(&self) -> bool {
+        let entries = std::fs::read_dir(&self.repo).into_iter().flatten().flatten();
+        let mut names = entries.take(MAX_ENTRIES).map(|entry| entry.file_name());
+        names.any(|name| name.to_str().is_some_and(|name| name.ends_with(EVALUATED)))
+    }
+
     /// The files that were named.
     pub fn files(&self) -> impl Iterator<Item = &str> {
         self.targets.iter().filter_map(|target| match target {
@@ -125,4 +138,22 @@ fn relative(file: &Path, repo: &Path) -> Result<String, Refusal> {
 pub fn repository_root(from: &Path) -> PathBuf {
     let root = from.ancestors().find(|directory| directory.join(".git").exists());
     root.unwrap_or(from).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_python_files_need_evaluators() {
+        let folder = tempfile::tempdir().unwrap();
+        let repo = folder.path().to_owned();
+        let selection = Selection { repo, targets: Vec::new() };
+        for name in ["ci.plue.yaml", "setup.py", "x.plue.json"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        assert!(!selection.has_evaluated_file());
+        std::fs::write(folder.path().join("deploy.plue.py"), "").unwrap();
+        assert!(selection.has_evaluated_file());
+    }
 }

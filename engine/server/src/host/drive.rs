@@ -12,6 +12,7 @@ use plue_flow::quotas::Quotas;
 use plue_plan::{Code, RunId};
 use plue_runtime::{Phase, TaskSet, task_set::Ended, watchdog::Beat};
 use plue_store::{Obstacle, ObstacleKind, RunRow, Store, secret::SecretError};
+use tokio::sync::watch;
 
 use super::disk::DiskState;
 use crate::{
@@ -20,6 +21,9 @@ use crate::{
 
 /// Pause before a run that could not be driven is retried.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Pause between two looks for runs while every slot is taken: each end of a run is a look as well.
+const FULL_LOOK: Duration = Duration::from_millis(20);
 
 /// Code of a secret whose key no engine has.
 const UNKNOWN_KEY: Code = Code::new("PLUE-C0031");
@@ -61,6 +65,7 @@ impl RunHost {
             } else if drivers.is_empty() {
                 return;
             }
+            let is_full = drivers.len() >= self.quotas.max_runs;
             beat.idle();
             look.rest().await;
             tokio::select! {
@@ -71,10 +76,22 @@ impl RunHost {
                         self.finish(ended).await;
                     }
                 }
-                more = process.wait_for_change(&mut changes), if running => {
-                    let _stops = more;
-                }
+                () = self.next_look(&mut changes, is_full), if running => {}
             }
+        }
+    }
+
+    /// Waits until a look may find runs. While every slot is taken, changes are mostly those of the
+    /// driven runs, and make no room.
+    async fn next_look(&self, changes: &mut watch::Receiver<u64>, is_full: bool) {
+        let process = &self.process;
+        if is_full {
+            tokio::select! {
+                () = process.stop.reached(Phase::Draining) => {}
+                () = process.clock.sleep(FULL_LOOK) => {}
+            }
+        } else {
+            let _stops = process.wait_for_change(changes).await;
         }
     }
 

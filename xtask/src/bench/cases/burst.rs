@@ -18,18 +18,30 @@ def workflow():
     return Plan("one", triggers=[Trigger.on_manual()], steps=[Step.bash("one", "true")])
 "#;
 
+/// Runs of [`served`].
+const SERVED: usize = 200;
+
+/// A burst that is small enough for every bench.
+pub(crate) fn served(machine: &Machine) -> anyhow::Result<Vec<Line>> {
+    bursts(machine, "served", SERVED)
+}
+
 /// On SQLite, and on the server if one was named.
 pub(crate) fn measure(machine: &Machine) -> anyhow::Result<Vec<Line>> {
+    bursts(machine, "burst", machine.runs)
+}
+
+fn bursts(machine: &Machine, case: &str, runs: usize) -> anyhow::Result<Vec<Line>> {
     let mut databases = vec![Database { name: "sqlite", url: None }];
     databases.extend(machine.server());
     machine.on_each(databases, |database| {
         let serving = Serving::start(machine, SOURCE)?;
         let start = mark();
-        let samples = burst(&serving, machine.runs)?;
-        let rate = machine.runs as f64 / (millis(start) / 1e3);
+        let samples = burst(&serving, runs)?;
+        let rate = runs as f64 / (millis(start) / 1e3);
         let peak = memory_mib(serving.child.id(), "VmHWM").context("no memory of the server")?;
-        let config = format!("{} runs, {CLIENTS} clients, {database}", machine.runs);
-        let line = Line::new("burst", &config, "ms", samples, machine.load());
+        let config = format!("{runs} runs, {CLIENTS} clients, {database}");
+        let line = Line::new(case, &config, "ms", samples, machine.load());
         Ok(vec![line.per_second(rate).resident(peak)])
     })
 }
