@@ -8,6 +8,8 @@ const CLUSTER = 128;
 const KEPT = 48;
 /** Lines of the stream that are kept. */
 const TAIL = 4000;
+/** Lines that a restart reads at most, as many as a page holds as a whole; above, windows fetch them. */
+const GAP = 5000;
 /** Characters of a line of the stream; the server cuts there as well. */
 const LINE = 16 * 1024;
 
@@ -105,6 +107,8 @@ export class Lines {
 
   /** Takes pieces of the stream; they follow each other. @param {Piece[]} pieces */
   async add(pieces) {
+    // Rows of the last batch are drawn by now.
+    if (this.tail.length > TAIL) this.tail.splice(0, this.tail.length - TAIL / 2);
     const from = this.total;
     for (const piece of pieces) {
       if (piece.stream !== "stdout" && piece.stream !== "stderr") continue;
@@ -116,14 +120,25 @@ export class Lines {
       this.push(this.decoder.decode(fresh, { stream: true }), piece);
       this.bytes = end;
     }
-    if (this.tail.length > TAIL) this.tail.splice(0, this.tail.length - TAIL / 2);
     this.grown(Math.max(1, from));
   }
 
-  /** Reads the last line as it is stored; the stream continues behind it. */
+  /** Reads the last lines as they are stored, from the last one of the page; the stream continues behind them. */
   async restart() {
     const known = await (await fetch(this.api)).json();
-    const { rows, log, last } = await this.ask(Math.max(1, known.lines), known.lines + 1000);
+    // A page that holds all rows has to have those that were printed since it was made, too.
+    const missing = known.lines - this.total;
+    let next = Math.max(1, missing <= GAP ? Math.min(this.total, known.lines) : known.lines);
+    /** @type {Row[]} */
+    const rows = [];
+    let found = await this.ask(next, known.lines + 1000);
+    rows.push(...found.rows);
+    while (found.rows.length > 0 && rows[rows.length - 1].n < known.lines) {
+      next = rows[rows.length - 1].n + 1;
+      found = await this.ask(next, known.lines + 1000);
+      rows.push(...found.rows);
+    }
+    const { log, last } = found;
     const row = rows.at(-1);
     this.started = true;
     this.decoder = new TextDecoder();

@@ -38,7 +38,8 @@ async fn conversations_show_calls_and_costs() {
     browser.click("details.call > summary").await;
     browser.until_text("130").await;
     browser.open(&site, &format!("{page}?q=31+numbers")).await;
-    browser.until_text("1 entry").await;
+    // The answer, and the end with the same text.
+    browser.until_text("2 entries").await;
     browser.click(".hits a").await;
     browser.until("return location.hash === '#f4'").await;
     browser.is_clean("a conversation").await;

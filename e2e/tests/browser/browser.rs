@@ -1,7 +1,8 @@
 //! A browser behind its driver, and short words for what tests do in it.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _},
+    fs,
+    mem::ManuallyDrop,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -12,7 +13,7 @@ use thirtyfour::{
     WebDriver,
 };
 
-use crate::site::{Site, tools};
+use crate::site::{Site, bound, tools};
 
 /// A condition must hold by then.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -24,7 +25,8 @@ pub(crate) const NARROW: Size = (360, 780);
 
 /// A browser with one window.
 pub(crate) struct Browser {
-    pub(crate) driver: WebDriver,
+    /// Never dropped: it would ask the driver, which has ended by then, to close the session.
+    pub(crate) driver: ManuallyDrop<WebDriver>,
     process: Child,
     is_chromium: bool,
 }
@@ -34,7 +36,8 @@ pub(crate) struct Browser {
 impl Browser {
     pub(crate) async fn chromium() -> Self {
         provide_tls();
-        let (process, url) = started(Command::new("chromedriver").arg("--port=0"), "on port ");
+        let (process, url) =
+            started(bound("chromedriver".as_ref()).arg("--port=0"), "successfully on port ");
         let mut wanted = DesiredCapabilities::chrome();
         wanted.set_binary("/usr/bin/chromium").unwrap();
         let size = format!("--window-size={},{}", WIDE.0, WIDE.1);
@@ -44,7 +47,7 @@ impl Browser {
         wanted.add_arg(&size).unwrap();
         wanted.add_arg("--enable-precise-memory-info").unwrap();
         wanted.set_browser_log_level(LoggingPrefsLogLevel::All).unwrap();
-        let driver = WebDriver::new(&url, wanted).await.unwrap();
+        let driver = ManuallyDrop::new(WebDriver::new(&url, wanted).await.unwrap());
         Self { driver, process, is_chromium: true }
     }
 
@@ -52,11 +55,11 @@ impl Browser {
         provide_tls();
         let program = tools().join("bin/geckodriver");
         assert!(program.exists(), "geckodriver is not built; run `scripts/setup.sh test`");
-        let (process, url) = started(Command::new(program).args(["--port", "0"]), "127.0.0.1:");
+        let (process, url) = started(bound(&program).args(["--port", "0"]), "127.0.0.1:");
         let mut wanted = DesiredCapabilities::firefox();
         wanted.set_headless().unwrap();
         wanted.set_firefox_binary("/usr/bin/firefox-esr").unwrap();
-        let driver = WebDriver::new(&url, wanted).await.unwrap();
+        let driver = ManuallyDrop::new(WebDriver::new(&url, wanted).await.unwrap());
         Self { driver, process, is_chromium: false }
     }
 
@@ -97,14 +100,21 @@ impl Browser {
 
     /// Waits until a script returns something true.
     pub(crate) async fn until(&self, script: &str) {
+        // The page itself looks again and again, so that a slow machine has time for the page.
+        let look = format!(
+            "const done = arguments[0]; const end = performance.now() + 1000; \
+             const holds = () => {{ {script} }}; \
+             const look = () => {{ let value; try {{ value = holds(); }} catch {{ value = false; }} \
+             if (value) done(true); else if (performance.now() > end) done(false); \
+             else setTimeout(look, 20); }}; look();"
+        );
         let holds = async {
             loop {
                 // A page that is being left has no script.
-                let value = self.driver.execute(script, Vec::new()).await;
+                let value = self.driver.execute_async(look.as_str(), Vec::new()).await;
                 if value.is_ok_and(|value| truth(value.json())) {
                     return;
                 }
-                tokio::task::yield_now().await;
             }
         };
         if tokio::time::timeout(DEADLINE, holds).await.is_err() {
@@ -119,15 +129,37 @@ impl Browser {
     }
 
     pub(crate) async fn click(&self, css: &str) {
-        self.until(&format!("return document.querySelector({})", json!(css))).await;
-        let element = self.driver.find(By::Css(css)).await.unwrap();
-        element.click().await.unwrap_or_else(|error| panic!("{css}: {error}"));
+        // To the middle, where no header that sticks covers it.
+        let into_view = format!(
+            "const found = document.querySelector({}); found?.scrollIntoView({{ block: 'center' }}); return found",
+            json!(css)
+        );
+        let clicked = async {
+            loop {
+                self.until(&into_view).await;
+                // A page that is being refreshed may move it away.
+                let found = self.driver.find(By::Css(css)).await;
+                if let Ok(element) = found
+                    && element.click().await.is_ok()
+                {
+                    return;
+                }
+            }
+        };
+        let done = tokio::time::timeout(DEADLINE, clicked).await;
+        assert!(done.is_ok(), "{css} takes no click");
     }
 
     /// Types into the element that has the focus.
     pub(crate) async fn keys(&self, keys: impl Into<TypingData>) {
         let chain = self.driver.action_chain().send_keys(keys.into());
         chain.perform().await.unwrap();
+    }
+
+    /// Presses a key while another one is held.
+    pub(crate) async fn chord(&self, held: Key, key: char) {
+        let chain = self.driver.action_chain().key_down(held.clone()).send_keys(key.to_string());
+        chain.key_up(held).perform().await.unwrap();
     }
 
     /// Errors that the page logged since the last call, policy reports among them.
@@ -167,16 +199,19 @@ fn provide_tls() {
 
 /// Starts a driver; its port stands behind a text in a line that it prints.
 fn started(command: &mut Command, before: &str) -> (Child, String) {
-    let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let mut output = BufReader::new(process.stdout.take().unwrap());
-    let mut line = String::new();
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let output = log.reopen().unwrap();
+    let mut process = command.stdout(output).stderr(Stdio::null()).spawn().unwrap();
     loop {
-        line.clear();
-        assert_ne!(output.read_line(&mut line).unwrap(), 0, "the driver has ended");
-        if let Some((_, rest)) = line.split_once(before) {
-            let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
-            std::thread::spawn(move || output.read_to_end(&mut Vec::new()));
+        let text = fs::read_to_string(log.path()).unwrap();
+        let port = text.split_once(before).and_then(|(_, rest)| {
+            // The digits are all there when something follows them.
+            let (port, _) = rest.split_once(|c: char| !c.is_ascii_digit())?;
+            Some(port.to_owned())
+        });
+        if let Some(port) = port {
             return (process, format!("http://127.0.0.1:{port}"));
         }
+        assert_eq!(process.try_wait().unwrap(), None, "the driver has ended: {text}");
     }
 }

@@ -5,6 +5,8 @@
 //! `scripts/setup.sh test`.
 
 #[cfg(test)]
+mod actions;
+#[cfg(test)]
 mod agents;
 #[cfg(test)]
 mod browser;
@@ -16,6 +18,8 @@ mod firefox;
 mod hostile;
 #[cfg(test)]
 mod keyboard;
+#[cfg(test)]
+mod link;
 #[cfg(test)]
 mod live;
 #[cfg(test)]

@@ -53,6 +53,15 @@ def workflow():
             }),
             Step.bash("ship", "echo shipped", depends_on=["release"]),
         ]),
+        Plan(name="Matrix", triggers=[Trigger.on_push(branch="main")], on_failure="continue", steps=[
+            Step.bash("prepare", "echo ready"),
+            *[Step.bash(f"test-{n}", f"echo {n}; test {n} != 4", depends_on=["prepare"]) for n in range(8)],
+            Step.bash("flaky", "test $PLUE_ATTEMPT -ge 2", depends_on=["prepare"],
+                retry=Retry(max_attempts=3, delay="100ms")),
+            Step.bash("loop", "test $PLUE_VISIT -ge 2", depends_on=["flaky"],
+                on_failure=Goto("flaky", max_visits=3)),
+            Step.bash("report", "echo all", depends_on=["loop"], name="Write the report"),
+        ]),
         Plan(name="Ask", triggers=[Trigger.on_push(branch="main"), Trigger.on_manual()], steps=[
             Step.llm("review", prompt="Look at the change.\nIs it good?", tools=["bash"]),
         ]),
@@ -62,6 +71,7 @@ def workflow():
 /// The runs that pages are about.
 struct Made {
     green: String,
+    matrix: String,
     failed: String,
     waiting: String,
     asked: String,
@@ -72,6 +82,15 @@ type PathOf = fn(&Site, &Made) -> String;
 /// Every page: a name for its pictures, and its path. A new page is a line here.
 const PAGES: &[(&str, PathOf)] = &[
     ("login", |_, _| "/login".to_owned()),
+    ("runs", |_, _| "/runs".to_owned()),
+    ("runs-failed", |_, _| "/runs?state=failed".to_owned()),
+    ("runs-none", |_, _| "/runs?branch=none".to_owned()),
+    ("run-timeline", |_, made| format!("/runs/{}?view=timeline", made.matrix)),
+    ("run-step", |_, made| format!("/runs/{}?step=compile", made.failed)),
+    ("run-matrix", |_, made| format!("/runs/{}", made.matrix)),
+    ("run-opened", |_, made| format!("/runs/{}?open=test-1", made.matrix)),
+    ("run-plan", |_, made| format!("/runs/{}/plan", made.green)),
+    ("palette", |_, _| "/palette?q=c".to_owned()),
     ("run-passed", |_, made| format!("/runs/{}", made.green)),
     ("run-failed", |_, made| format!("/runs/{}", made.failed)),
     ("run-waiting", |_, made| format!("/runs/{}", made.waiting)),
@@ -116,6 +135,7 @@ async fn inspect(looks: [usize; 2]) {
     let site = Site::with(&[(".plue.py", WORKFLOWS)], &variables);
     let made = Made {
         green: site.run_with("CI", "success"),
+        matrix: site.run_with("Matrix", "failed"),
         failed: site.run_with("Broken", "failed"),
         waiting: site.run_with("Deploy", "waiting"),
         asked: site.run_with("Ask", "success"),

@@ -8,7 +8,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use tempfile::TempDir;
 
 /// `plue` starts the two others, which lie in its folder.
@@ -48,6 +48,10 @@ impl Site {
         for folder in ["home", "repo"] {
             fs::create_dir_all(site.path(folder)).unwrap();
         }
+        // Steps look at files of the tests, which an isolated step does not see.
+        let config = site.path("home/.config/plue");
+        fs::create_dir_all(&config).unwrap();
+        fs::write(config.join("config.toml"), "[pools.local]\nmode = \"off\"\n").unwrap();
         site.git(&["init", "-q", "-b", "main"]);
         site.git(&["init", "-q", "--bare", "-b", "main", bare.to_str().unwrap()]);
         site.git(&["remote", "add", "origin", bare.to_str().unwrap()]);
@@ -68,7 +72,7 @@ impl Site {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(program("plue"));
+        let mut command = bound(&program("plue"));
         command.args(args).current_dir(self.path("repo")).stdin(Stdio::null()).env_clear();
         let path = option_env!("PATH").unwrap_or("/usr/local/bin:/usr/bin:/bin");
         command.env("PATH", path).env("HOME", self.path("home"));
@@ -104,8 +108,14 @@ impl Site {
 
     /// Starts the server, at the address that it had.
     pub(crate) fn serve(&mut self) {
+        self.serve_with(&[]);
+    }
+
+    /// The same with further arguments.
+    pub(crate) fn serve_with(&mut self, more: &[&str]) {
         let listen = if self.address.is_empty() { "127.0.0.1:0" } else { &self.address };
         let mut command = self.command(&["serve", "--listen", listen]);
+        command.args(more);
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         let log = fs::File::create(self.path("server.log")).unwrap();
         let mut server = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
@@ -158,23 +168,20 @@ impl Site {
         }
     }
 
-    /// Starts a workflow by hand.
-    pub(crate) fn submit(&self, workflow: &str, inputs: &Json) -> String {
-        let request = json!({"repository": "acme/app", "workflow": workflow, "inputs": inputs});
-        let (status, body) = self.ask("POST", "/api/v1/runs", Some(&request));
-        assert_eq!(status, 201, "{body}");
-        let run: Json = serde_json::from_str(&body).unwrap();
-        run["id"].as_str().unwrap().to_owned()
-    }
-
-    /// A run of a workflow that has this status, once there is one.
+    /// A run of a workflow that has this status, once there is one. Fails if all of its runs ended otherwise.
     pub(crate) fn run_with(&self, workflow: &str, status: &str) -> String {
         loop {
-            let runs = self.get(&format!("/api/v1/runs?status={status}"));
-            let mut items = runs["items"].as_array().unwrap().iter();
-            if let Some(run) = items.find(|run| run["workflow"] == workflow) {
+            let runs = self.get("/api/v1/runs");
+            let items = runs["items"].as_array().unwrap().iter();
+            let items: Vec<&Json> = items.filter(|run| run["workflow"] == workflow).collect();
+            if let Some(run) = items.iter().find(|run| run["status"] == status) {
                 return run["id"].as_str().unwrap().to_owned();
             }
+            let is_over = |run: &&Json| !run["ended_at"].is_null();
+            assert!(
+                items.is_empty() || !items.iter().all(|run| is_over(run)),
+                "no run is {status}: {items:?}"
+            );
         }
     }
 
@@ -208,6 +215,13 @@ impl Drop for Site {
             eprintln!("server: {}", self.printed());
         }
     }
+}
+
+/// A command that ends with the test, also if the test is killed.
+pub(crate) fn bound(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "TERM", "--"]).arg(program);
+    command
 }
 
 fn program(name: &str) -> PathBuf {
