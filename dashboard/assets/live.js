@@ -204,7 +204,7 @@ function deliver(event) {
   mine.set(event.topic, Math.max(event.seq, seen));
   const own = listeners.get(event.topic);
   if (own) for (const listener of own) listener(event);
-  else refresh();
+  else { due = event.seq; refresh(); }
 }
 
 function tick() {
@@ -228,6 +228,8 @@ function shown(isLost) {
 
 let fetching = false;
 let wanted = false;
+/** Number of the last event; an answer of the server must not be older. */
+let due = 0;
 
 /** Fetches this page as a fragment and takes over what is new. */
 export async function refresh() {
@@ -237,7 +239,7 @@ export async function refresh() {
   while (wanted) {
     wanted = false;
     try {
-      const answer = await fetch(location.href, { headers: { "x-plue-fragment": "1" }, redirect: "manual" });
+      const answer = await fetch(location.href, { headers: { "x-plue-fragment": String(due) }, redirect: "manual" });
       if (answer.ok) take(await answer.text());
       // Signed out: the page itself shows how to go on.
       else if (answer.status === 401 || answer.type === "opaqueredirect") location.reload();

@@ -7,8 +7,11 @@ const WAIT = 120;
 export function startPalette() {
   const buttons = /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-palette]"));
   for (const button of buttons) {
-    button.hidden = false;
-    button.addEventListener("click", open);
+    button.addEventListener("click", (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      open();
+    });
   }
   if (buttons.length === 0) return;
   document.addEventListener("keydown", (event) => {
@@ -65,9 +68,9 @@ function drive(field, list) {
     asked?.abort();
     asked = new AbortController();
     try {
-      const answer = await fetch(`/palette?q=${encodeURIComponent(field.value)}`, { signal: asked.signal });
+      const answer = await fetch(`/palette?q=${encodeURIComponent(field.value)}`, { signal: asked.signal, headers: { "x-plue-fragment": "1" } });
       if (!answer.ok) throw new Error(`status ${answer.status}`);
-      const found = parse(await answer.text()).querySelectorAll("li");
+      const found = parse(await answer.text()).querySelectorAll(".palette li");
       list.replaceChildren(...[...found].map((item) => document.importNode(item, true)));
     } catch (error) {
       if (/** @type {Error} */ (error).name === "AbortError") return;

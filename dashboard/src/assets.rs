@@ -35,6 +35,7 @@ pub const ALL: &[Asset] = embedded![
     "ansi.js",
     "app.css",
     "app.js",
+    "graph.js",
     "state-good.svg",
     "state-bad.svg",
     "state-busy.svg",
@@ -51,6 +52,7 @@ pub const ALL: &[Asset] = embedded![
     "log-window.js",
     "morph.js",
     "palette.js",
+    "run.css",
     "theme.js",
     "times.js",
 ];

@@ -26,6 +26,7 @@ pub mod approvals;
 pub mod assets;
 pub mod log;
 pub mod ops;
+pub mod palette;
 pub mod problem;
 pub mod pulls;
 pub mod run;
@@ -35,3 +36,5 @@ pub mod sign_in;
 pub mod state;
 pub mod ui;
 pub mod workflows;
+
+pub use plue_picture::placed::Placed;

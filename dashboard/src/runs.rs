@@ -148,7 +148,7 @@ fn row(line: &RunLine, now: Timestamp, has_cost: bool) -> Markup {
                     }
                     @if let Some(title) = &line.title { span.runs-what { (text::line(title)) } }
                     @if line.has_new_plan {
-                        a.tag href={ (path) "#plan" } title="The plan differs from the run before" { "plan changed" }
+                        a.tag href={ (path) "/plan" } title="The plan differs from the run before" { "plan changed" }
                     }
                 }
                 div.runs-sub {

@@ -3,7 +3,7 @@
 use maud::{DOCTYPE, Markup, html};
 
 use crate::{
-    assets,
+    assets, palette,
     state::State,
     ui::{form, text},
 };
@@ -278,9 +278,7 @@ impl Page {
                         }
                     }
                     div.tools {
-                        button.palette-open type="button" data-palette hidden {
-                            span { "Go to…" } kbd { "Ctrl K" }
-                        }
+                        (palette::link())
                         (theme_form(shell, &viewer.csrf))
                         (viewer_menu(viewer))
                     }

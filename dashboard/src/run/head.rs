@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 
+use super::acts::Acts;
 use crate::{
     state::State,
     ui::{text, time},
@@ -29,6 +30,8 @@ pub struct RunHead {
     pub cause: Cause,
     /// Times of creation, start and end.
     pub times: Times,
+    /// Whether the run before it of the same workflow had another plan.
+    pub has_new_plan: bool,
     /// Dollars and calls of Claude.
     pub spend: Option<(f64, u64)>,
 }
@@ -72,12 +75,13 @@ impl Times {
 
 /// The head of the page.
 #[must_use]
-pub fn draw(head: &RunHead, now: Timestamp) -> Markup {
+pub fn draw(head: &RunHead, acts: &Acts, now: Timestamp) -> Markup {
     let (cause, times) = (&head.cause, &head.times);
     html! {
         div.head {
             (head.state.mark())
             h1 { (text::name(&head.workflow)) }
+            (acts.of_run())
         }
         div.card.facts-row {
             @if let Some(repo) = &cause.repo { (fact("Repository", &text::name(repo))) }
@@ -94,8 +98,11 @@ pub fn draw(head: &RunHead, now: Timestamp) -> Markup {
             }
             @if let Some((usd, calls)) = head.spend { (fact("Claude", &super::spend(usd, calls))) }
             (fact("Plan", &html! {
-                a href={ "/api/v1/runs/" (head.id) "/plan" } { (text::hash(&head.plan)) }
+                a href={ "/runs/" (head.id) "/plan" } { (text::hash(&head.plan)) }
                 span.muted { " of " } (text::code(&head.source))
+                @if head.has_new_plan {
+                    " " a.tag href={ "/runs/" (head.id) "/plan" } { "changed" }
+                }
             }))
             (fact("Run", &text::code(&head.id)))
         }

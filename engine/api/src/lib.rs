@@ -19,6 +19,7 @@ pub mod extract;
 mod guard;
 pub mod last_run;
 pub mod limit;
+pub mod link;
 pub mod listen;
 pub mod local;
 pub mod login;

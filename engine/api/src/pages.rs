@@ -15,19 +15,20 @@ use axum::{
 
 use plue_plan::capability::Capability;
 
-use crate::{access::Principal, guard, limit, problem::Problem, server::Api, session};
+use crate::{access::Principal, guard, limit, link, problem::Problem, server::Api, session};
 
 mod agent;
 mod approvals;
 mod frame;
-mod html;
+pub(crate) mod html;
 mod log;
-mod login;
+pub(crate) mod login;
 mod ops;
+mod palette;
 mod printed;
 mod pulls;
 mod reader;
-mod run;
+pub(crate) mod run;
 mod runs;
 mod test_results;
 mod workflows;
@@ -40,16 +41,22 @@ pub(crate) fn routes() -> Router<Api> {
     let routes = Router::new()
         .route("/login", get(login::begin).post(login::with_token))
         .route("/login/callback", get(login::callback))
+        .route(link::PATH, get(link::follow))
         .route("/logout", post(login::end))
         .route("/theme", post(frame::theme))
         .route("/assets/{hash}/{name}", get(frame::asset))
         .route("/", get(runs::page))
+        .route("/palette", get(palette::page))
         .route("/runs", get(runs::page))
         .route("/runs/bulk", post(runs::bulk))
         .route("/approvals", get(approvals::page))
         .route("/approvals/decide", post(approvals::decide))
         .route("/runs/{run}/attempts/{attempt}/log", get(log::page))
         .route("/runs/{run}/attempts/{attempt}/agent", get(agent::page))
+        .route("/runs/{run}/cancel", post(run::acts::cancel))
+        .route("/runs/{run}/retry", post(run::acts::retry))
+        .route("/runs/{run}/rerun", post(run::acts::rerun))
+        .route("/runs/{run}/plan", get(run::plan::page))
         .route("/runs/{run}", get(run::page));
     limit::bodies(routes.merge(operations()), MAX_FORM_BYTES)
 }
@@ -89,12 +96,12 @@ pub(crate) fn not_found(headers: &HeaderMap) -> Response {
     html::problem(&problem, &html::frame(headers))
 }
 
-/// Who looks at a page.
+/// The visitor of a page.
 enum Visitor {
-    /// Somebody with a session.
+    /// A person with a session.
     Known {
         who: Principal,
-        /// What his cookie holds.
+        /// Secret of the session's cookie.
         secret: String,
     },
     /// Nobody we know.
@@ -133,8 +140,8 @@ impl FromRequestParts<Api> for OwnForm {
     }
 }
 
-/// Whether a form was sent from one of our own pages. Browsers say so with every form that they post;
-/// what says nothing is none.
+/// Whether a form was sent from one of our own pages. Browsers mark every form that they post;
+/// an unmarked one is foreign.
 fn is_own_form(headers: &HeaderMap) -> bool {
     if let Some(site) = text(headers, "sec-fetch-site") {
         return site == "same-origin";

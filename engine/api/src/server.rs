@@ -28,7 +28,10 @@ use crate::{
     guard::guard,
     limit::{self, Limiter, Rates},
     login::Login,
-    pages,
+    pages::{
+        self,
+        run::{pictures::Pictures, shared::Shared as SharedRuns},
+    },
     problem::Problem,
     routes,
     stream::{changed::Changed, hub::Hub, places::Places},
@@ -80,6 +83,8 @@ struct Shared {
     places: Places,
     searches: Semaphore,
     changed: Changed,
+    pictures: Pictures,
+    shared_runs: SharedRuns,
 }
 
 /// What the API is made of.
@@ -140,6 +145,8 @@ impl Api {
             hub: Hub::default(),
             searches: Semaphore::new(SEARCHES),
             changed: Changed::new(&parts.store, parts.clock),
+            pictures: Pictures::default(),
+            shared_runs: SharedRuns::default(),
             tasks: parts.tasks,
             watchdog: parts.watchdog,
             clock: parts.clock,
@@ -205,6 +212,16 @@ impl Api {
     /// The time of the last change of any run.
     pub(crate) fn changed(&self) -> &Changed {
         &self.0.changed
+    }
+
+    /// Contents of runs' pages, shared by their readers.
+    pub(crate) fn shared_runs(&self) -> &SharedRuns {
+        &self.0.shared_runs
+    }
+
+    /// Laid-out plans of pages.
+    pub(crate) fn pictures(&self) -> &Pictures {
+        &self.0.pictures
     }
 
     /// Waits until a log may be looked through.

@@ -6,6 +6,7 @@
 mod app;
 mod args;
 mod attend;
+mod browser;
 mod children;
 mod claude;
 mod commands;

@@ -97,7 +97,7 @@ impl Drawing {
     }
 }
 
-fn backs(graph: &Graph<'_>) -> Vec<Back> {
+pub(super) fn backs(graph: &Graph<'_>) -> Vec<Back> {
     let mut found = Vec::new();
     for (from, step) in graph.steps().iter().enumerate() {
         let failure = match &step.options.on_failure {

@@ -6,8 +6,10 @@
 
 mod dot;
 mod drawing;
+mod fold;
 mod layout;
 mod mermaid;
+pub mod placed;
 mod svg;
 mod text;
 

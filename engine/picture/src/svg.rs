@@ -30,8 +30,8 @@ pub(super) fn colour(kind: &str) -> &'static str {
     found.map_or("#778ca3", |(_, colour)| colour)
 }
 
-const WIDTH: f64 = 184.0;
-const HEIGHT: f64 = 48.0;
+pub(super) const WIDTH: f64 = 184.0;
+pub(super) const HEIGHT: f64 = 48.0;
 const MARGIN: f64 = 20.0;
 /// Above the first layer: title and triggers.
 const HEAD: f64 = 64.0;
@@ -52,19 +52,21 @@ text{font:13px system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-seri
 
 /// Direction of the layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Flow {
+pub(super) enum Flow {
     Down,
     Right,
 }
 
 /// Everything placed; turns abstract coordinates into pixels.
-struct Scene<'d> {
+pub(super) struct Scene<'d> {
     drawing: &'d Drawing,
     layout: Layout,
     flow: Flow,
     /// Main size of a node, and the gap between layers.
     node_main: f64,
     layer_gap: f64,
+    /// Room above the first layer.
+    head: f64,
 }
 
 /// The plan as a picture. Wide plans flow to the right, others down.
@@ -109,17 +111,25 @@ fn description(drawing: &Drawing) -> String {
     parts.join(", ")
 }
 
+/// Wide plans flow to the right, others down.
+fn preferred(drawing: &Drawing) -> Flow {
+    let mut widths = vec![0_usize; drawing.levels()];
+    for node in &drawing.nodes {
+        if let Some(width) = widths.get_mut(node.level) {
+            *width += 1;
+        }
+    }
+    let widest = widths.into_iter().max().unwrap_or(0);
+    if widest > 4 { Flow::Right } else { Flow::Down }
+}
+
 impl<'d> Scene<'d> {
     fn of(drawing: &'d Drawing) -> Self {
-        let levels = drawing.levels();
-        let mut widths = vec![0_usize; levels];
-        for node in &drawing.nodes {
-            if let Some(width) = widths.get_mut(node.level) {
-                *width += 1;
-            }
-        }
-        let widest = widths.into_iter().max().unwrap_or(0);
-        let flow = if widest > 4 { Flow::Right } else { Flow::Down };
+        Self::flowing(drawing, preferred(drawing), HEAD)
+    }
+
+    /// The scene in one direction, below `head` pixels.
+    pub(super) fn flowing(drawing: &'d Drawing, flow: Flow, head: f64) -> Self {
         let (node_main, node_cross, gap) = match flow {
             Flow::Down => (HEIGHT, WIDTH, 28.0),
             Flow::Right => (WIDTH, HEIGHT, 14.0),
@@ -129,7 +139,7 @@ impl<'d> Scene<'d> {
             Flow::Down => 44.0,
             Flow::Right => 76.0,
         };
-        Self { layout: layout(drawing, measure), drawing, flow, node_main, layer_gap }
+        Self { layout: layout(drawing, measure), drawing, flow, node_main, layer_gap, head }
     }
 
     /// Room between two lanes of ways back.
@@ -150,7 +160,7 @@ impl<'d> Scene<'d> {
         !self.drawing.backs.is_empty()
     }
 
-    fn size(&self) -> (f64, f64) {
+    pub(super) fn size(&self) -> (f64, f64) {
         let levels = as_f64(self.drawing.levels().max(1));
         let main = levels * (self.node_main + self.layer_gap) - self.layer_gap;
         let lanes = as_f64(self.far_backs().count()) * self.lane();
@@ -163,15 +173,15 @@ impl<'d> Scene<'d> {
         let ends = if self.has_backs() { 24.0 } else { 0.0 };
         let foot = as_f64(self.drawing.hooks.len()) * LINE;
         let width = (width + 2.0 * MARGIN + ends).max(420.0);
-        (width, HEAD + height + foot + 2.0 * MARGIN + ends)
+        (width, self.head + height + foot + 2.0 * MARGIN + ends)
     }
 
     /// Pixels of a point.
     fn at(&self, main: f64, cross: f64) -> (f64, f64) {
         let ends = if self.has_backs() { 12.0 } else { 0.0 };
         match self.flow {
-            Flow::Down => (MARGIN + cross, HEAD + MARGIN + ends + main),
-            Flow::Right => (MARGIN + ends + main, HEAD + MARGIN + cross),
+            Flow::Down => (MARGIN + cross, self.head + MARGIN + ends + main),
+            Flow::Right => (MARGIN + ends + main, self.head + MARGIN + cross),
         }
     }
 
@@ -185,6 +195,15 @@ impl<'d> Scene<'d> {
         let level = self.drawing.nodes.get(at).map_or(0, |node| node.level);
         let cross = self.layout.cross.get(at).copied().unwrap_or(0.0);
         (self.layer(level), cross)
+    }
+
+    /// Left upper corner of a node.
+    pub(super) fn corner(&self, at: usize) -> (f64, f64) {
+        let (main, cross) = self.node(at);
+        match self.flow {
+            Flow::Down => self.at(main, cross - WIDTH / 2.0),
+            Flow::Right => self.at(main, cross - HEIGHT / 2.0),
+        }
     }
 
     fn head(&self, out: &mut String, count: &str) {
@@ -202,11 +221,7 @@ impl<'d> Scene<'d> {
 
     fn nodes(&self, out: &mut String) {
         for (at, node) in self.drawing.nodes.iter().enumerate() {
-            let (main, cross) = self.node(at);
-            let (x, y) = match self.flow {
-                Flow::Down => self.at(main, cross - WIDTH / 2.0),
-                Flow::Right => self.at(main, cross - HEIGHT / 2.0),
-            };
+            let (x, y) = self.corner(at);
             let (title, kind) = (escaped(&cut_middle(&node.title, TITLE)), node.kind);
             let (full, id) = (escaped(&node.title), escaped(&node.id));
             let colour = colour(kind);

@@ -5,7 +5,11 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
-use super::{dot, mermaid, svg, text};
+use super::{
+    dot, mermaid,
+    placed::{Placed, placed},
+    svg, text,
+};
 use plue_plan::Plan;
 
 fn plan(steps: &Json) -> Plan {
@@ -204,4 +208,70 @@ fn a_cycle_is_drawn_too() {
     let plan = plan(&json!([step("a", "bash", &["b"]), step("b", "bash", &["a"])]));
     well_formed(&svg(&plan));
     assert!(text(&plan).contains("← b"));
+}
+
+fn matrix(rows: usize) -> Plan {
+    let mut steps = vec![step("setup", "bash", &[])];
+    for row in 0..rows {
+        let build = format!("build-{row}");
+        steps.push(step(&build, "bash", &["setup"]));
+        steps.push(step(&format!("test-{row}"), "bash", &[&build]));
+    }
+    for other in ["lint", "docs", "audit", "types", "style"] {
+        steps.push(step(other, "bash", &["setup"]));
+    }
+    plan(&json!(steps))
+}
+
+fn titles(placed: &Placed) -> Vec<&str> {
+    placed.nodes.iter().map(|node| node.title.as_str()).collect()
+}
+
+#[test]
+fn rows_of_a_matrix_fold_together() {
+    let placed = placed(&matrix(12), &BTreeSet::new());
+    let wanted = ["setup", "build × 12", "test × 12", "lint", "docs", "audit", "types", "style"];
+    assert_eq!(titles(&placed), wanted);
+    let edges: Vec<_> = placed.edges.iter().map(|edge| (edge.from, edge.to)).collect();
+    assert!(edges.contains(&(0, 1)) && edges.contains(&(1, 2)) && edges.len() == 7, "{edges:?}");
+    assert_eq!(placed.nodes[1].members.len(), 12);
+}
+
+#[test]
+fn groups_open_at_a_member() {
+    let placed = placed(&matrix(12), &BTreeSet::from(["test-3"]));
+    assert_eq!(placed.nodes.len(), 1 + 1 + 12 + 5);
+    assert!(titles(&placed).contains(&"build × 12") && titles(&placed).contains(&"test-11"));
+}
+
+#[test]
+fn rows_that_differ_stay_alone() {
+    // One row goes on to another step.
+    let mut steps: Vec<Json> =
+        (0..6).map(|row| step(&format!("build-{row}"), "bash", &[])).collect();
+    steps.push(step("publish", "bash", &["build-0"]));
+    let placed = placed(&plan(&json!(steps)), &BTreeSet::new());
+    assert_eq!(titles(&placed), ["build-0", "build × 5", "publish"]);
+    // Steps of a loop are never folded.
+    let looping = placed_of_loop();
+    assert_eq!((looping.nodes.len(), looping.loops.len()), (2, 1));
+    assert_eq!(looping.loops[0].label, "ok ≤3×");
+}
+
+fn placed_of_loop() -> Placed {
+    placed(&looping(), &BTreeSet::new())
+}
+
+#[test]
+fn nodes_do_not_overlap() {
+    let placed = placed(&matrix(3), &BTreeSet::new());
+    let (width, height) = placed.node;
+    for (at, one) in placed.nodes.iter().enumerate() {
+        assert!(one.at.0 + width <= placed.size.0 && one.at.1 + height <= placed.size.1);
+        for other in &placed.nodes[at + 1..] {
+            let is_free =
+                (one.at.0 - other.at.0).abs() >= width || (one.at.1 - other.at.1).abs() >= height;
+            assert!(is_free, "{} {}", one.title, other.title);
+        }
+    }
 }

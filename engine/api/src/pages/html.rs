@@ -15,13 +15,19 @@ use crate::{problem::Problem, session};
 const FRAGMENT: &str = "x-plue-fragment";
 
 /// The frame of a page for a browser without a session.
-pub(super) fn frame(headers: &HeaderMap) -> Shell {
+pub(crate) fn frame(headers: &HeaderMap) -> Shell {
     let theme = session::named(headers, THEME_COOKIE);
     Shell {
         theme: theme.map_or(Theme::System, |theme| Theme::of(&theme)),
         fragment: headers.contains_key(FRAGMENT),
         ..Shell::default()
     }
+}
+
+/// Number of the last event that a page knows of, which asks for its content alone.
+pub(crate) fn seen(headers: &HeaderMap) -> u64 {
+    let value = headers.get(FRAGMENT).and_then(|value| value.to_str().ok());
+    value.and_then(|value| value.parse().ok()).unwrap_or(0)
 }
 
 /// A page with 200.
@@ -59,7 +65,7 @@ fn errors(problem: &Problem) -> impl Iterator<Item = String> {
 }
 
 /// A problem of the API, for people.
-pub(super) fn problem(problem: &Problem, shell: &Shell) -> Response {
+pub(crate) fn problem(problem: &Problem, shell: &Shell) -> Response {
     let as_json = problem.clone().into_response();
     let model = error_page::Problem {
         status: problem.status,
@@ -78,7 +84,7 @@ pub(super) fn problem(problem: &Problem, shell: &Shell) -> Response {
 }
 
 /// To another address, with GET.
-pub(super) fn see(address: &str, shell: &Shell) -> Response {
+pub(crate) fn see(address: &str, shell: &Shell) -> Response {
     match HeaderValue::from_str(address) {
         Ok(value) => (StatusCode::SEE_OTHER, [(header::LOCATION, value)]).into_response(),
         Err(_) => {

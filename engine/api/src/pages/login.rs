@@ -292,7 +292,7 @@ pub(super) fn form(to: Option<&str>, status: StatusCode, shell: &Shell) -> Respo
 
 /// Whether something is a path of this server, and to every browser: `//host`, `/\host` and what
 /// browsers drop from addresses would lead elsewhere.
-pub(super) fn is_own_path(path: &str) -> bool {
+pub(crate) fn is_own_path(path: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'"' | b'<' | b'>');
     path.len() <= MAX_PATH
         && path.starts_with('/')

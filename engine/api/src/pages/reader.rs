@@ -26,6 +26,8 @@ pub(super) struct Reader {
     /// The secret of the session.
     pub(super) secret: String,
     pub(super) shell: Shell,
+    /// Number of the last event that the page knows of; its answer must not be older.
+    pub(super) seen: u64,
 }
 
 // === impl Reader ===
@@ -97,7 +99,7 @@ impl FromRequestParts<Api> for Reader {
         shell.approvals = waiting.len();
         shell.path = path;
         shell.viewer = Some(viewer(&who, &secret));
-        Ok(Self { who, secret, shell })
+        Ok(Self { who, secret, shell, seen: html::seen(&parts.headers) })
     }
 }
 

@@ -390,10 +390,23 @@ async fn rerun(
     let request = rerun_request(&body)?;
     let wanted = json!({"rerun": old.id.as_str(), "from": request.from, "failed": request.failed});
     let id = reserved(&api, &caller, &headers, &wanted).await?;
-    api.commands().rerun(id.clone(), old.id.clone(), request).await?;
-    let row = run_of(&api, &caller, id.as_str()).await?;
-    trail(&api, &caller, "run.rerun", &row, json!({"of": old.id.as_str()})).await?;
+    let row = rerun_run(&api, &caller, &run, id, request).await?;
     Ok((StatusCode::CREATED, axum::Json(RunRecord::of(&row))))
+}
+
+/// Creates the run `id` with the plan, event and inputs of another one.
+pub(crate) async fn rerun_run(
+    api: &Api,
+    caller: &Principal,
+    old: &str,
+    id: RunId,
+    request: RerunRequest,
+) -> Result<RunRow, Problem> {
+    let old = run_of(api, caller, old).await?;
+    api.commands().rerun(id.clone(), old.id.clone(), request).await?;
+    let row = run_of(api, caller, id.as_str()).await?;
+    trail(api, caller, "run.rerun", &row, json!({"of": old.id.as_str()})).await?;
+    Ok(row)
 }
 
 /// The request for a rerun; no body: of the whole run.

@@ -31,6 +31,8 @@ mod pages;
 #[cfg(test)]
 mod place;
 #[cfg(test)]
+mod run_page;
+#[cfg(test)]
 mod runs;
 #[cfg(test)]
 mod sessions;

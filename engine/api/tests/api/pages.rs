@@ -120,7 +120,7 @@ async fn the_page_of_a_run_shows_how_it_fares_and_nothing_in_it_acts() {
         assert_eq!(answer.headers[name], value, "{name}");
     }
     let page = answer.text();
-    for shown in ["demo", "failed", "build", "1m 1s", REPO, "line 299", "/api/v1/runs/r1/plan"] {
+    for shown in ["demo", "failed", "build", "1m 1s", REPO, "line 299", "/runs/r1/plan"] {
         assert!(page.contains(shown), "{shown}: {page}");
     }
     assert!(page.contains("&lt;script&gt;alert('x')&lt;/script&gt; &amp;amp;\nred"), "{page}");

@@ -29,6 +29,7 @@ mod login;
 
 use crate::{
     app::App,
+    browser,
     exit::Exit,
     failure::{Failure, Outcome, from_store},
     output,
@@ -57,6 +58,9 @@ pub struct ServeArgs {
     /// tells how it is: /healthz, /readyz, /metrics
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<SocketAddr>,
+    /// Open the dashboard in a browser of this machine; no token is needed
+    #[arg(long)]
+    pub open: bool,
     /// Runs at the same time at most
     #[arg(long, default_value_t = 16, value_name = "N")]
     pub max_runs: usize,
@@ -164,9 +168,12 @@ async fn serve(args: &ServeArgs, app: &App) -> Outcome {
     } else {
         probes(api)
     };
-    // Heard from before it says that it is there: until then a signal would just kill it.
+    // Install signal handlers before printing the address.
     let heard = Signals::install()?;
     said(listener.as_ref())?;
+    if roles.answers {
+        offered(args, app, &store, listener.as_ref()).await?;
+    }
     let _patrol = watchdog.patrol().map_err(|error| Failure::infrastructure(&error))?;
     let mut parts = TaskSet::new(&tasks, "part of the server");
     if let Some(listener) = listener {
@@ -204,7 +211,7 @@ async fn all_end(mut parts: TaskSet<&'static str, ()>) -> Outcome {
     Ok(Exit::Ok)
 }
 
-/// Whoever only asks something finds one of so many connections, whatever others follow.
+/// Reserves a quarter of the connections for requests that are no streams.
 fn limits(places: usize, proxies: Proxies) -> Limits {
     let usual = Limits::default();
     Limits { streams: usual.streams.min(places / 4 * 3), proxies, ..usual }
@@ -230,6 +237,19 @@ fn said(listener: Option<&TcpListener>) -> Result<(), Failure> {
     let Some(listener) = listener else { return output::line("plue drives runs") };
     let address = listener.local_addr().map_err(|error| Failure::infrastructure(&error))?;
     output::line(&format!("plue listens on http://{address}"))
+}
+
+/// Offers the dashboard to the person at this machine. The listener is bound, so the link works from now on.
+async fn offered(
+    args: &ServeArgs,
+    app: &App,
+    store: &Store,
+    listener: Option<&TcpListener>,
+) -> Result<(), Failure> {
+    let Some(address) = listener.and_then(|listener| listener.local_addr().ok()) else {
+        return Ok(());
+    };
+    browser::offer(app, browser::Target { store, address, to: "/" }, args.open).await
 }
 
 /// Resources that the server shares with the rest of this process.

@@ -7,21 +7,47 @@ use std::fmt::Write as _;
 use super::{Flow, Scene, as_f64, escaped};
 use crate::drawing::Back;
 
+/// A loop's line with the place of its label.
+pub(crate) struct Way {
+    pub(crate) path: String,
+    pub(crate) x: f64,
+    pub(crate) y: f64,
+    /// `text-anchor` of the label.
+    pub(crate) anchor: &'static str,
+}
+
 impl Scene<'_> {
     pub(super) fn edges(&self, out: &mut String) {
-        for (&(from, to), bends) in self.drawing.edges.iter().zip(&self.layout.bends) {
-            self.edge(out, (from, to), bends);
+        for (_, path) in self.lines() {
+            let _ = writeln!(out, "<path class=\"e\" d=\"{path}\" marker-end=\"url(#plue-a)\"/>");
         }
-        let lane = self.lane();
-        let far = self.far_backs().enumerate();
-        for (number, back) in far {
-            let cross = self.layout.extent + 16.0 + as_f64(number) * lane;
-            self.back(out, back, cross);
+        for (back, lane) in self.lanes() {
+            let Way { path, x, y, anchor } = self.way(back, lane);
+            let label = escaped(&back.label());
+            let _ = writeln!(
+                out,
+                "<path class=\"g\" d=\"{path}\" stroke-linejoin=\"round\" marker-end=\"url(#plue-g)\"/>\
+                 <text class=\"gl\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{label}</text>"
+            );
         }
-        for back in self.drawing.backs.iter().filter(|back| back.from == back.to) {
+    }
+
+    /// The dependencies, each with its curve.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = ((usize, usize), String)> {
+        let edges = self.drawing.edges.iter().zip(&self.layout.bends);
+        edges.map(|(&edge, bends)| (edge, self.edge(edge, bends)))
+    }
+
+    /// The ways back, each with its lane.
+    pub(crate) fn lanes(&self) -> Vec<(&Back, f64)> {
+        let lane = |number| self.layout.extent + 16.0 + as_f64(number) * self.lane();
+        let far = self.far_backs().enumerate().map(|(number, back)| (back, lane(number)));
+        let near = self.drawing.backs.iter().filter(|back| back.from == back.to);
+        let near = near.map(|back| {
             let (_, cross) = self.node(back.from);
-            self.back(out, back, cross + self.node_cross() / 2.0 + 8.0);
-        }
+            (back, cross + self.node_cross() / 2.0 + 8.0)
+        });
+        far.chain(near).collect()
     }
 
     fn node_cross(&self) -> f64 {
@@ -32,7 +58,7 @@ impl Scene<'_> {
     }
 
     /// From the end of one node to the begin of another, straight through the layers between.
-    fn edge(&self, out: &mut String, (from, to): (usize, usize), bends: &[f64]) {
+    fn edge(&self, (from, to): (usize, usize), bends: &[f64]) -> String {
         let (begin, start) = self.node(from);
         let (end, target) = self.node(to);
         let level = self.drawing.nodes.get(from).map_or(0, |node| node.level);
@@ -45,7 +71,7 @@ impl Scene<'_> {
             let _ = write!(path, "L{}", self.point(last));
         }
         self.curve(&mut path, last, (end, target));
-        let _ = writeln!(out, "<path class=\"e\" d=\"{path}\" marker-end=\"url(#plue-a)\"/>");
+        path
     }
 
     fn curve(&self, path: &mut String, from: (f64, f64), to: (f64, f64)) {
@@ -60,7 +86,7 @@ impl Scene<'_> {
     }
 
     /// Out at the end of the firing step, along the lane at `lane`, in at the begin of the target.
-    fn back(&self, out: &mut String, back: &Back, lane: f64) {
+    pub(crate) fn way(&self, back: &Back, lane: f64) -> Way {
         let (begin, start) = self.node(back.from);
         let (end, target) = self.node(back.to);
         let side = self.node_cross() * 0.36;
@@ -83,11 +109,6 @@ impl Scene<'_> {
             Flow::Down => (x + 5.0, y + 4.0, "start"),
             Flow::Right => (x, y - 4.0, "middle"),
         };
-        let label = escaped(&back.label());
-        let _ = writeln!(
-            out,
-            "<path class=\"g\" d=\"{path}\" stroke-linejoin=\"round\" marker-end=\"url(#plue-g)\"/>\
-             <text class=\"gl\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{label}</text>"
-        );
+        Way { path, x, y, anchor }
     }
 }

@@ -104,6 +104,17 @@ impl Store {
         Ok(runs)
     }
 
+    /// The plan of the run before this one of the same workflow and repository.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn plan_before(&self, run: &RunId) -> Result<Option<PlanHash>, Error> {
+        let text = format!("SELECT {PLAN_BEFORE} FROM run WHERE id = $1");
+        let row = self.read_one(Statement::new(text, vec![run.as_str().into()])).await?;
+        let hash = row.map(|row| row.opt_text(0)).transpose()?.flatten();
+        Ok(hash.and_then(|hash| hash.parse().ok()))
+    }
+
     /// Spending of some runs; those without any are left out.
     ///
     /// # Errors

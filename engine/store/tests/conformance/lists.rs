@@ -57,6 +57,11 @@ on_each_store! {
         let before: Vec<_> = rows.iter().map(|row| row.plan_before).collect();
         let one = Some(plan("one").hash);
         assert_eq!(before, [one, one, None, None], "of the same repository");
+        for row in &rows {
+            let found = store.plan_before(&row.run.id).await.unwrap();
+            assert_eq!(found, row.plan_before, "{}", row.run.id);
+        }
+        assert_eq!(store.plan_before(&RunId::new("none")).await.unwrap(), None);
     }
 
     async fn lists_pass_what_their_filter_names(world) {
