@@ -12,8 +12,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value as Json;
 
+use self::agent_result::AgentResult;
 use crate::commands::logs::writer::{Whose, name};
 
+pub mod agent_result;
 pub mod event;
 pub mod server;
 pub mod texts;
@@ -139,6 +141,9 @@ pub struct Transcript {
     pub run: String,
     /// Facts in order, or those that were searched for.
     pub facts: Vec<TranscriptFact>,
+    /// The result of each agent; empty after a search.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub results: Vec<AgentResult>,
 }
 
 /// `plue plan --verify`

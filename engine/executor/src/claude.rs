@@ -17,6 +17,7 @@ pub(crate) mod mcp;
 mod metrics;
 pub(crate) mod replay;
 pub(crate) mod spending;
+pub(crate) mod step_tool;
 pub(crate) mod team;
 pub(crate) mod tool;
 pub(crate) mod tool_calls;

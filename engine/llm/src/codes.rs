@@ -22,6 +22,7 @@ plue_plan::error_codes! {
     MCP_CHANGED = "PLUE-L0017", "the tools of an MCP server are not those that were accepted";
     MCP = "PLUE-L0018", "an MCP server of a Claude step cannot be used";
     AGENT_TOOL = "PLUE-L0020", "a tool that starts an agent cannot be used as it is written";
+    STEP_TOOL = "PLUE-L0021", "a step of the plan cannot be a tool of a Claude step";
 }
 
 /// Codes of limits: what ends with one of them has exit code 7.

@@ -16,7 +16,7 @@ use crate::{
     exit::Exit,
     failure::Outcome,
     output,
-    records::{SCHEMA_VERSION, Transcript, TranscriptFact},
+    records::{SCHEMA_VERSION, Transcript, TranscriptFact, agent_result},
     render::transcript::Rendered,
     terminal::{Style, sanitize},
 };
@@ -94,8 +94,12 @@ impl Shown {
 
     /// Prints the facts in the format of the options.
     fn print(self, args: &TranscriptArgs, app: &App, run: &str) -> Outcome {
-        let document =
-            Transcript { schema_version: SCHEMA_VERSION, run: run.to_owned(), facts: self.facts };
+        let results = match args.search {
+            Some(_) => Vec::new(),
+            None => agent_result::results(&self.facts),
+        };
+        let (schema_version, run, facts) = (SCHEMA_VERSION, run.to_owned(), self.facts);
+        let document = Transcript { schema_version, run, facts, results };
         output::list(args.output, &document, &document.facts, || match &args.search {
             Some(text) => hits(&document.facts, app, text),
             None => conversation(&document.facts, app, args.full),

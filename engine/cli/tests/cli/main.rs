@@ -129,6 +129,8 @@ mod sources;
 #[cfg(test)]
 mod state;
 #[cfg(test)]
+mod step_tools;
+#[cfg(test)]
 mod stopping;
 #[cfg(test)]
 mod strangers;

@@ -31,6 +31,42 @@ fn run(claude: &Scripted, bench: &Bench) -> Said {
 }
 
 #[test]
+fn row_1_20_results_are_one_record() {
+    let write = |path: &str, id: &str| json!({ "name": "write", "input": { "path": path, "content": "x" }, "id": id });
+    let claude = Scripted::new(&json!([
+        { "text": "First.", "tool_calls": [write("b.txt", "toolu_A"), write("../c.txt", "toolu_B")],
+          "usage": { "input_tokens": 100, "output_tokens": 7 } },
+        { "tool_calls": [write("a.txt", "toolu_C")], "usage": { "input_tokens": 10, "output_tokens": 1 } },
+        { "text": "{\"n\": 1}", "usage": { "input_tokens": 10, "output_tokens": 2, "cache_read_input_tokens": 90 } },
+    ]));
+    let schema = "{'type': 'object', 'properties': {'n': {'type': 'integer'}}}";
+    let bench = Bench::with(&format!(
+        "def workflow():\n    return Plan(name='Ask', steps=[Step.llm('ask', prompt='Go.', tools=['write'], output={schema})])\n"
+    ));
+    run(&claude, &bench).ends(0);
+    let document = bench.plue(&["transcript", "last", "--output", "json"]).ends(0).json();
+    let result = &document["results"][0];
+    assert_eq!((&result["step"], &result["structured"]), (&json!("ask"), &json!({ "n": 1 })));
+    assert_eq!(result["files_changed"], json!(["a.txt", "b.txt"]), "not the refused one");
+    let usage = &result["usage"];
+    let counts = ["calls", "input_tokens", "output_tokens", "cache_read_tokens"]
+        .map(|it| usage[it].as_u64());
+    assert_eq!(counts, [Some(3), Some(120), Some(10), Some(90)]);
+    assert!(usage["cost_usd"].as_f64().unwrap() > 0.0, "{usage}");
+    assert_eq!((&result["turns"], &result["stop_reason"]), (&json!(3), &json!("end_turn")));
+
+    let claude = Scripted::new(&json!([{ "text": "Half.", "stop_reason": "max_tokens" }]));
+    run(&claude, &bench).ends(1);
+    let document = bench.plue(&["transcript", "last", "--output", "json"]).ends(0).json();
+    let result = &document["results"][0];
+    assert_eq!(
+        (&result["text"], &result["structured"], &result["end"]),
+        (&json!("Half."), &Json::Null, &json!("cut"))
+    );
+    assert!(result["error"].as_str().unwrap().starts_with("PLUE-L0007"), "{result}");
+}
+
+#[test]
 fn transcripts_are_shown_and_searched() {
     let claude = Scripted::new(&script());
     let bench = Bench::with(WORKFLOW);
@@ -55,6 +91,11 @@ fn transcripts_are_shown_and_searched() {
     let kinds: Vec<_> =
         told["facts"].as_array().unwrap().iter().map(|it| &it["fact"]["fact"]).collect();
     assert_eq!(kinds, ["started", "answered", "result", "answered", "ended"]);
+    let shown = bench.plue(&["transcript", "last", "--output", "json"]).ends(0).json();
+    let result = &shown["results"][0];
+    assert_eq!((&result["text"], &result["structured"]), (&json!("Your key is ***."), &Json::Null));
+    assert_eq!((&result["turns"], &result["tool_calls"]), (&json!(2), &json!(1)));
+    assert_eq!((&result["stop_reason"], &result["end"]), (&json!("end_turn"), &json!("done")));
     bench.plue(&["transcript", "last", "nothing"]).ends(4);
     bench.plue(&["logs", "last", "ask"]).ends(0).shows(&[
         "[plue: turn 1, ",

@@ -139,6 +139,7 @@ impl AgentRun {
         self.approvals.lost.clone_from(&before.lost);
         if let Ok(assignment) = &assignment {
             self.tools.team = assignment.team.clone();
+            self.tools.steps = assignment.steps.clone();
         }
         let mut agent = self.resume(before).await?;
         loop {

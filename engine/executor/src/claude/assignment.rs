@@ -26,6 +26,7 @@ use serde_json::{Map, Value as Json};
 use super::{
     Claude,
     spending::Limit,
+    step_tool::{StepTools, step_tools},
     team::{ParentAgent, Team},
     tool::{self, Selected},
 };
@@ -48,6 +49,8 @@ pub(crate) struct Assignment {
     pub(crate) servers: Vec<Selected>,
     /// Subagents that it may start.
     pub(crate) team: Arc<Team>,
+    /// Steps of the plan that it may run.
+    pub(crate) steps: StepTools,
 }
 
 /// The sources of an assignment besides the step itself.
@@ -104,6 +107,7 @@ pub(crate) fn assignment(
     let either = |of: fn(&Settings) -> Option<String>| of(&of_prompt).or_else(|| of(&of_role));
     let tools = llm.tools.as_ref().or(of_prompt.tools.as_ref()).or(of_role.tools.as_ref());
     let tools = tools.map(Vec::as_slice).unwrap_or_default();
+    let (steps, of_steps) = step_tools(tools, plan, scope)?;
     let tools = tool::named(tools, &llm.mcp, &claude.fetch_hosts)?;
     let approve = [&llm.approve, &of_prompt.approve, &of_role.approve];
     let approve: BTreeSet<&String> = approve.into_iter().flatten().collect();
@@ -117,7 +121,8 @@ pub(crate) fn assignment(
     let above =
         ParentAgent { tools: &tools, approve: &all, model: &model, fallback_models, depth: 0 };
     let team = Team::of(&context, above)?;
-    let offers: Vec<Tool> = tools.offers.iter().cloned().chain(team.offers()).collect();
+    let offers: Vec<Tool> =
+        tools.offers.iter().cloned().chain(of_steps).chain(team.offers()).collect();
     tool::check_approve(&approve, &llm.approve, &offers)?;
     let turns = llm.max_turns.or(of_prompt.max_turns).or(of_role.max_turns);
     let max_tokens = llm.max_tokens.or(of_prompt.max_tokens).or(of_role.max_tokens);
@@ -142,7 +147,7 @@ pub(crate) fn assignment(
     };
     let servers = tools.servers;
     let (fetch_hosts, team) = (tools.fetch_hosts, Arc::new(team));
-    Ok(Assignment { task, budget, fetch_hosts, servers, team })
+    Ok(Assignment { task, budget, fetch_hosts, servers, team, steps })
 }
 
 /// Seconds until an undecided call is rejected, at least one.

@@ -25,6 +25,7 @@ use super::{
     mcp::Remotes,
     replay::Replay,
     spending::Slice,
+    step_tool::StepTools,
     tool_calls::AgentTools,
 };
 
@@ -229,6 +230,8 @@ fn subagent(parent: &AgentRun, number: u32) -> (AgentRun, Route) {
         sessions: parent.tools.sessions.clone(),
         // The parent's, until the assignment sets its own.
         team: parent.tools.team.clone(),
+        // Subagents run no steps of the plan.
+        steps: StepTools::default(),
     };
     let agent = AgentRun {
         scope: AgentScope { id, ..parent.scope.clone() },

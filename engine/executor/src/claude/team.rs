@@ -23,6 +23,7 @@ use serde_json::{Map, Value as Json, json};
 use super::{
     assignment::{Assignment, Context, limits},
     spending::Limit,
+    step_tool::StepTools,
     tool::{Starter, Tools, check_approve},
 };
 
@@ -254,7 +255,8 @@ fn member(
         limits,
     };
     let (fetch_hosts, team) = (tools.fetch_hosts, Arc::new(team));
-    Ok(Assignment { task, budget, fetch_hosts, servers: Vec::new(), team })
+    let (servers, steps) = (Vec::new(), StepTools::default());
+    Ok(Assignment { task, budget, fetch_hosts, servers, team, steps })
 }
 
 fn any_object() -> Map<String, Json> {

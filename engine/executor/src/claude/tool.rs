@@ -10,6 +10,8 @@ use plue_plan::{action::Mcp, id::check_identifier};
 use plue_wire::mcp;
 use serde_json::Value as Json;
 
+use super::step_tool::step_of;
+
 /// Most roles and prompts in the tools of one agent.
 const MAX_STARTERS: usize = 16;
 /// Bytes of a host with its port, for `fetch`.
@@ -60,6 +62,7 @@ pub(super) fn named(
             .is_some_and(|(server, _)| servers.iter().any(|known| known.name == server));
         of_server
             || starter(name).is_some()
+            || step_of(name).is_some()
             || tools::tool(name).is_some()
             || git_command(name).is_some()
             || fetch_host(name).is_some()
@@ -69,7 +72,7 @@ pub(super) fn named(
         let code = codes::UNKNOWN_TOOL;
         return Err(format!(
             "{code}: there is no tool `{unknown}`; there are {}, fetch(HOST), delegate(ROLE), \
-             prompt(NAME), git_{}, and mcp__SERVER of the servers in `mcp` of the step",
+             prompt(NAME), step(ID), git_{}, and mcp__SERVER of the servers in `mcp` of the step",
             known.join(", "),
             GIT_COMMANDS.join(", git_")
         ));
@@ -215,7 +218,9 @@ impl Tools {
     ) -> Result<Self, String> {
         let has_fetch = above.offers.iter().any(|offer| offer.name == "fetch");
         let is_fetch = |name: &str| name == "fetch" || fetch_host(name).is_some();
-        let is_left = |name: &&String| (has_fetch || !is_fetch(name)) && !is_of_server(name);
+        let is_left = |name: &&String| {
+            (has_fetch || !is_fetch(name)) && !is_of_server(name) && step_of(name).is_none()
+        };
         let names: Vec<String> = names.iter().filter(is_left).cloned().collect();
         let own = named(&names, &[], operators_hosts)?;
         let mut offers = Vec::new();

@@ -15,6 +15,7 @@ use super::{
     agent_run::{AgentMessage, AgentScope, Order, Stopped},
     delegate::Routes,
     mcp::{PinScope, Remote, Remotes, call_remote},
+    step_tool::{RUNNER_TOOL, StepTools},
     team::Team,
 };
 
@@ -36,6 +37,8 @@ pub(crate) struct AgentTools {
     pub(crate) sessions: watch::Receiver<u64>,
     /// Agents that this one may start.
     pub(crate) team: Arc<Team>,
+    /// Steps of the plan that it may run.
+    pub(crate) steps: StepTools,
 }
 
 // === impl AgentTools ===
@@ -54,10 +57,14 @@ impl AgentTools {
         calls: &[Call],
     ) -> Result<(), Stopped> {
         for call in calls.iter().filter(|call| self.remote(call).is_none()) {
+            let (name, input) = match self.steps.input(call) {
+                Some(input) => (RUNNER_TOOL.to_owned(), input),
+                None => (call.name.clone(), Json::Object(call.input.clone())),
+            };
             let call = ToolCall {
                 id: scope.wire_id(call),
-                name: call.name.clone(),
-                input_json: Json::Object(call.input.clone()).to_string(),
+                name,
+                input_json: input.to_string(),
                 timeout_ms: u64::try_from(TOOL_TIMEOUT.as_millis()).unwrap_or(u64::MAX),
             };
             self.order(&scope.claim, AgentOrder::Call(call)).await?;

@@ -31,6 +31,7 @@ use crate::{
         mcp::{PinScope, Remotes},
         replay::{self, Replay, SharedRecording},
         spending::{Budgets, Limit},
+        step_tool::StepTools,
         tool_calls::AgentTools,
     },
     error::Error,
@@ -241,6 +242,7 @@ impl Agents {
             pins: PinScope { repo, workflow: context.plan.name.clone() },
             sessions: session,
             team: Arc::default(),
+            steps: StepTools::default(),
         };
         let recording = self.recordings.get(step).cloned();
         let attempt = (at.visit, at.number);

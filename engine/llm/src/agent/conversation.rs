@@ -13,6 +13,9 @@ const CUT: &str = "[cut off: max_tokens]";
 /// In place of an answer that was reasoning only.
 const FORGOTTEN: &str = "[reasoning of another model]";
 
+/// After a paused answer.
+const CONTINUE: &str = "Continue.";
+
 /// The conversation with the model.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Conversation {
@@ -47,6 +50,17 @@ impl Conversation {
         }
         if !content.is_empty() {
             self.push(Role::Assistant, content);
+        }
+    }
+
+    /// Resumes a paused answer. One that ends with a tool of the API goes back as it is; models refuse any
+    /// other conversation that does not end with the user.
+    pub(super) fn resume_paused(&mut self) {
+        let last = self.messages.last().filter(|last| last.role == Role::Assistant);
+        let Some(block) = last.and_then(|last| last.content.last()) else { return };
+        let kind = block.kind();
+        if !(kind.ends_with("_tool_use") || kind.ends_with("_tool_result")) {
+            self.push(Role::User, vec![Block::text(CONTINUE)]);
         }
     }
 

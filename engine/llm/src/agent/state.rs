@@ -449,6 +449,7 @@ impl Agent {
         } else if !self.open.is_empty() {
             Phase::Calling
         } else if reason == Some(&StopReason::PauseTurn) {
+            self.conversation.resume_paused();
             Phase::Asking
         } else {
             let has_schema = self.task.as_ref().is_some_and(|task| task.output.is_some());

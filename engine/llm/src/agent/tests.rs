@@ -148,9 +148,16 @@ fn thinking_goes_back_unchanged() {
 fn paused_turns_go_on() {
     let paused = answer("pause_turn", json!([{ "type": "text", "text": "One " }]));
     let (mut agent, _) = after(task(), [paused]);
-    assert_eq!(asked(&agent).last().unwrap().role, Role::Assistant);
+    let last = asked(&agent).pop().unwrap();
+    assert_eq!((last.role, last.content[0].as_text()), (Role::User, Some("Continue.")));
     agent.apply(text("two")).unwrap();
     assert_eq!(ended(&agent).output, json!("One two"));
+    // A tool of the API at work: the answer goes back as it is.
+    let search =
+        json!({ "type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {} });
+    let (agent, _) = after(task(), [answer("pause_turn", json!([search.clone()]))]);
+    let last = asked(&agent).pop().unwrap();
+    assert_eq!((last.role, Json::Object(last.content[0].0.clone())), (Role::Assistant, search));
 }
 
 #[test]
