@@ -13,6 +13,8 @@ use crate::{
 pub const PATH: &str = "/approvals";
 /// Path that decisions are posted to.
 pub const DECIDE: &str = "/approvals/decide";
+/// Characters of the id of a form.
+const MAX_FORM_ID: usize = 200;
 /// Characters of the arguments of a call.
 const MAX_ARGUMENTS: usize = 4_000;
 
@@ -71,17 +73,29 @@ pub struct CommitRef {
     pub sha: Option<String>,
 }
 
+// === impl Ask ===
+
+impl Ask {
+    /// Id of its form, the same for as long as it waits: typed text stays when others are decided.
+    fn id(&self) -> String {
+        let call = self.call.as_ref().map_or("", |(call, _, _)| call);
+        let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
+        let id = format!("ask-{}-{}-{call}", self.run, self.step);
+        id.chars().take(MAX_FORM_ID).map(plain).collect()
+    }
+}
+
 /// The page of the view model.
 #[must_use]
 pub fn page(model: &Inbox) -> Page {
     let body = html! {
-        div.head { h1 { "Approvals" } }
+        div.head { h1 { "Approvals" } (ui::help("dashboard")) }
         @if let Some((tone, message)) = &model.done { (notice(*tone, &html! { p { (message) } })) }
         @if model.items.is_empty() { div.card { (nothing()) } }
         @else {
             p.muted { (counted(model.items.len(), "decision")) " waiting, the oldest first." }
             div.asks {
-                @for (at, ask) in model.items.iter().enumerate() { (card(ask, at, &model.csrf, PATH)) }
+                @for ask in &model.items { (card(ask, &model.csrf, PATH)) }
             }
         }
         @if let Some(next) = &model.next {
@@ -102,12 +116,13 @@ fn nothing() -> Markup {
     )
 }
 
-/// The card of a decision; `at` makes its ids unique, and its form comes back to the path `back`.
+/// The card of a decision; its form comes back to the path `back`.
 #[must_use]
-pub fn card(ask: &Ask, at: usize, csrf: &str, back: &str) -> Markup {
-    let id = format!("ask-{}-{}", ask.run, at);
+pub fn card(ask: &Ask, csrf: &str, back: &str) -> Markup {
+    let id = ask.id();
     html! {
-        section.card.ask aria-labelledby={ (id) "-title" } {
+        // With an id of its own, so that a card keeps its form when others come and go.
+        section.card.ask id={ (id) "-card" } aria-labelledby={ (id) "-title" } {
             h2 id={ (id) "-title" } {
                 @match (&ask.message, &ask.call) {
                     (_, Some((_, tool, _))) => { "Let the agent use " (text::code(tool)) "?" }
@@ -222,7 +237,7 @@ mod tests {
         ] {
             assert!(page.contains(part), "{part}: {page}");
         }
-        assert_eq!(page.matches("id=\"ask-r1-0\"").count(), 1);
+        assert_eq!(page.matches("id=\"ask-r1-ship-\"").count(), 1);
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub mod agent;
 pub mod ansi;
 pub mod approvals;
 pub mod assets;
+pub mod help;
 pub mod log;
 pub mod ops;
 pub mod palette;

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use crate::{
     shell::{Page, Section},
-    ui::{Tone, notice},
+    ui::{self, Tone, notice},
 };
 
 pub mod audit;
@@ -95,11 +95,23 @@ impl Tab {
         }
     }
 
+    /// Topic of the help.
+    #[must_use]
+    pub const fn help(self) -> &'static str {
+        match self {
+            Self::Runners | Self::Audit | Self::Health => "server",
+            Self::Usage => "dashboard",
+            Self::Schedules | Self::Webhooks => "triggers",
+            Self::Secrets => "secrets",
+            Self::Tokens => "login",
+        }
+    }
+
     /// The page of this tab.
     #[must_use]
     pub fn page(self, frame: &Frame, content: &Markup) -> Page {
         let body = html! {
-            div.head { h1 { (self.title()) } }
+            div.head { h1 { (self.title()) } (ui::help(self.help())) }
             nav.tabs aria-label="Operations" {
                 @for tab in &frame.tabs {
                     a href=(tab.path()) aria-current=[(*tab == self).then_some("page")] { (tab.title()) }
@@ -153,5 +165,6 @@ pub(crate) mod tests {
     fn each_tab_has_its_own_address() {
         let paths: std::collections::HashSet<_> = Tab::ALL.iter().map(|tab| tab.path()).collect();
         assert_eq!(paths.len(), Tab::ALL.len());
+        assert!(Tab::ALL.iter().all(|tab| crate::help::find(tab.help()).is_some()));
     }
 }

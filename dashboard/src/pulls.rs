@@ -112,7 +112,7 @@ pub fn address(repo: &str, number: u64) -> String {
 #[must_use]
 pub fn list(model: &PullsPage) -> Page {
     let body = html! {
-        div.head { h1 { "Pull requests" } }
+        div.head { h1 { "Pull requests" } (ui::help("forks")) }
         @if model.lines.is_empty() {
             div.card { (nothing()) }
         } @else {

@@ -233,7 +233,10 @@ impl Page {
                     footer.foot {
                         span { "plue" }
                         @if shell.viewer.is_some() {
-                            span.keys-hint { kbd { "?" } " keys" }
+                            span.foot-links {
+                                a href="/help" { "Help" }
+                                span.keys-hint { kbd { "?" } " keys" }
+                            }
                         }
                     }
                 }

@@ -55,6 +55,16 @@ pub fn empty(title: &str, text: &str, commands: &[&str]) -> Markup {
     }
 }
 
+/// A link to a page of the help; `topic` is a name of [`crate::help::ALL`].
+#[must_use]
+pub fn help(topic: &str) -> Markup {
+    html! {
+        a.help-link href={ "/help/" (topic) } title="Help on this page" {
+            span aria-hidden="true" { "?" } span.hidden { "Help on this page" }
+        }
+    }
+}
+
 /// Dollars: cents from one dollar on, else enough digits to differ from nothing.
 #[must_use]
 pub fn money(usd: f64) -> String {

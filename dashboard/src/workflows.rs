@@ -74,7 +74,7 @@ pub fn segment(text: &str) -> String {
 #[must_use]
 pub fn page(model: &WorkflowsPage) -> Page {
     let body = html! {
-        div.head { h1 { "Workflows" } }
+        div.head { h1 { "Workflows" } (ui::help("language")) }
         @if model.has_any {
             form.filters method="get" action="/workflows" role="search" {
                 input type="search" name="q" value=(model.search) placeholder="Search workflows and repositories"

@@ -96,7 +96,7 @@ fn table(model: &AuditPage) -> Markup {
                         tr {
                             td data-name="When" { (time::when(entry.at)) }
                             td data-name="Who" { (text::name(&entry.principal)) }
-                            td data-name="What" { (text::code(&entry.action)) }
+                            td.word data-name="What" { (text::code(&entry.action)) }
                             td data-name="To" { (subject(entry)) }
                             td.wide data-name="Details" {
                                 @if !entry.detail.is_empty() { code.muted { (text::bounded(&entry.detail, MAX_DETAIL)) } }

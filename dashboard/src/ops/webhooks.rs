@@ -15,6 +15,8 @@ mod outgoing;
 
 pub use outgoing::{Message, MessagesPage, Outgoing, messages};
 
+/// Workflows that a folded delivery names.
+const MAX_NAMED: usize = 3;
 /// Workflows of a delivery that are listed.
 const MAX_WORKFLOWS: usize = 100;
 
@@ -142,7 +144,7 @@ fn nothing(model: &WebhooksPage) -> Markup {
 }
 
 fn draw(one: &Delivery, model: &WebhooksPage, csrf: &str) -> Markup {
-    let runs = one.effects.iter().filter(|effect| effect.run.is_some()).count();
+    let runs: Vec<&Effect> = one.effects.iter().filter(|effect| effect.run.is_some()).collect();
     let is_open = matches!(one.state.as_str(), "failed" | "new");
     let again = one.state == "failed" || one.next.is_some();
     html! {
@@ -151,7 +153,7 @@ fn draw(one: &Delivery, model: &WebhooksPage, csrf: &str) -> Markup {
                 span class={ "mark " (tone(&one.state)) } { (word(&one.state)) }
                 span.delivery-source { (text::name(&one.source)) }
                 span.delivery-what {
-                    @if runs > 0 { (ui::counted(runs, "run")) }
+                    @if !runs.is_empty() { (started(&runs)) }
                     @else if let Some(note) = one.note.as_deref().and_then(|note| note.lines().next()) { (text::line(note)) }
                     @else if one.effects.is_empty() { "no workflow concerned" }
                     @else { (ui::counted(one.effects.len(), "workflow")) " concerned, none started" }
@@ -183,6 +185,21 @@ fn draw(one: &Delivery, model: &WebhooksPage, csrf: &str) -> Markup {
                 }
             }
         }
+    }
+}
+
+/// Names of the workflows that a delivery started, with the states of their runs.
+fn started(runs: &[&Effect]) -> Markup {
+    let more = runs.len().saturating_sub(MAX_NAMED);
+    html! {
+        @for (at, effect) in runs.iter().take(MAX_NAMED).enumerate() {
+            @if at > 0 { ", " }
+            @if let Some((_, Some(state))) = &effect.run {
+                span class=(state.tone()) title=(state.word()) { (state.glyph()) } " "
+            }
+            (text::name(&effect.workflow))
+        }
+        @if more > 0 { " and " (ui::counted(more, "more run")) }
     }
 }
 

@@ -17,6 +17,8 @@ mod firefox;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod inbox;
+#[cfg(test)]
 mod keyboard;
 #[cfg(test)]
 mod link;

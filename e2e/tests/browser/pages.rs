@@ -115,6 +115,8 @@ const PAGES: &[(&str, PathOf)] = &[
     ("tokens", |_, _| "/tokens".to_owned()),
     ("audit", |_, _| "/audit".to_owned()),
     ("health", |_, _| "/health".to_owned()),
+    ("help", |_, _| "/help".to_owned()),
+    ("help-topic", |_, _| "/help/dashboard".to_owned()),
     ("no-page", |_, _| "/no/such/page".to_owned()),
 ];
 

@@ -20,6 +20,7 @@ use crate::{access::Principal, guard, limit, link, problem::Problem, server::Api
 mod agent;
 mod approvals;
 mod frame;
+mod help;
 pub(crate) mod html;
 mod log;
 pub(crate) mod login;
@@ -71,6 +72,8 @@ fn operations() -> Router<Api> {
         .route("/workflows/{repo}/{workflow}", get(workflows::one::page))
         .route("/workflows/{repo}/{workflow}/plan.svg", get(workflows::one::picture))
         .route("/workflows/{repo}/{workflow}/run", post(workflows::one::run))
+        .route("/help", get(help::list))
+        .route("/help/{name}", get(help::page))
         .route("/pulls", get(pulls::list))
         .route("/pulls/allow", post(pulls::allow))
         .route("/pulls/{repo}/{number}", get(pulls::page))

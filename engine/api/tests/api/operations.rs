@@ -54,7 +54,9 @@ async fn busy() -> Server {
     server
 }
 
-const PAGES: [(&str, Role, bool); 10] = [
+const PAGES: [(&str, Role, bool); 12] = [
+    ("/help", Role::Reader, false),
+    ("/help/secrets", Role::Reader, false),
     ("/workflows", Role::Reader, false),
     ("/approvals", Role::Reader, false),
     ("/usage", Role::Reader, false),
@@ -79,7 +81,8 @@ async fn pages_open_for_their_roles_only() {
                 let may = *role >= need && (repo.is_none() || !is_everywhere);
                 let status = if may { 200 } else { 403 };
                 assert_eq!(answer.status, status, "{path} {role:?} {repo:?}: {}", answer.text());
-                let is_tab = !matches!(path, "/workflows" | "/approvals");
+                let is_tab =
+                    !matches!(path, "/workflows" | "/approvals") && !path.starts_with("/help");
                 let is_listed = usage.contains(&format!("<a href=\"{path}\""));
                 assert!(!is_tab || is_listed == may, "{path} {role:?} {repo:?}");
             }
