@@ -116,6 +116,10 @@ pub(super) fn run(args: &ServeArgs, app: &App) -> Outcome {
     runtime.block_on(serve(args, app))
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "the parts of a server, once, in the order of their start"
+)]
 async fn serve(args: &ServeArgs, app: &App) -> Outcome {
     let roles = Roles::of(&args.role)?;
     // A second recorder means that somebody counts already.
