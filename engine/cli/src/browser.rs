@@ -45,7 +45,8 @@ pub async fn offer(app: &App, target: Target<'_>, opens: bool) -> Result<(), Fai
                 .hint("sign in with a token (plue token create), or listen on 127.0.0.1")),
         };
     }
-    if !opens && !(app.stderr.interactive && app.verbosity >= 0) {
+    let is_shown = opens || (app.stderr.interactive && app.verbosity >= 0);
+    if !is_shown {
         return Ok(());
     }
     let now = Clock::real().now();
