@@ -112,7 +112,8 @@ pub fn page(model: &RunPage) -> Page {
         @if let Some(reason) = shown_reason(model) {
             (notice(tone(head.state), &html! { (text::paragraph(reason)) }))
         }
-        @for wait in &model.waits { (draw_wait(wait)) }
+        (model.acts.decisions())
+        @for wait in model.waits.iter().filter(|wait| !is_asked(model, wait)) { (draw_wait(wait)) }
         @for (step, note) in model.notes.iter().take(MAX_NOTES) {
             (notice(Tone::Idle, &html! { "Step " (text::code(step)) ": " (text::line(note)) }))
         }
@@ -175,6 +176,11 @@ fn shown_reason(model: &RunPage) -> Option<&str> {
         None => reason == wait.words,
     });
     (!is_listed).then_some(reason)
+}
+
+/// Whether a decision with its form shows the wait.
+fn is_asked(model: &RunPage, wait: &Wait) -> bool {
+    wait.step.as_ref().is_some_and(|step| model.acts.asks.iter().any(|ask| ask.step == *step))
 }
 
 fn tone(state: State) -> Tone {

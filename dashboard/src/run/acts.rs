@@ -2,10 +2,14 @@
 
 use maud::{Markup, html};
 
-use crate::{state::State, ui::form::Action};
+use crate::{
+    approvals::{self, Ask},
+    state::State,
+    ui::form::Action,
+};
 
 /// The reader's actions on a run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Acts {
     /// Id of the run.
     pub run: String,
@@ -13,6 +17,8 @@ pub struct Acts {
     pub state: State,
     /// The session's word; none: the reader may change nothing.
     pub csrf: Option<String>,
+    /// Decisions that the run waits for.
+    pub asks: Vec<Ask>,
 }
 
 // === impl Acts ===
@@ -35,6 +41,16 @@ impl Acts {
                     (button(&rerun, "Run again", "", ""))
                 }
             }
+        }
+    }
+
+    /// Decisions with their forms, or the reason for which the reader may not decide.
+    #[must_use]
+    pub fn decisions(&self) -> Markup {
+        let csrf = self.csrf.as_deref().unwrap_or_default();
+        let back = format!("/runs/{}", self.run);
+        html! {
+            @for ask in &self.asks { (approvals::card(ask, csrf, &back)) }
         }
     }
 
@@ -65,7 +81,7 @@ mod tests {
     use super::*;
 
     fn acts(state: State, csrf: Option<&str>) -> Acts {
-        Acts { run: "r".to_owned(), state, csrf: csrf.map(str::to_owned) }
+        Acts { run: "r".to_owned(), state, csrf: csrf.map(str::to_owned), asks: Vec::new() }
     }
 
     #[test]

@@ -68,3 +68,18 @@ async fn ctrl_k_leads_to_a_run() {
     browser.keys(thirtyfour::Key::Enter + "").await;
     browser.until(&format!("return location.pathname === '/runs/{run}'")).await;
 }
+
+#[tokio::test]
+async fn decisions_are_made_on_the_runs_page() {
+    let site = Site::start(&[(".plue.py", crate::pages::WORKFLOWS)]);
+    let run = site.run_with("Deploy", "waiting");
+    let browser = Browser::signed_in(&site).await;
+    browser.open(&site, &format!("/runs/{run}")).await;
+    browser.until_text("Release to production?").await;
+    browser.click("input[name='field.ticket']").await;
+    browser.keys("OPS-123").await;
+    browser.click("button[name=answer][value=approve]").await;
+    browser.until("return document.title.includes('Passed')").await;
+    assert_eq!(browser.eval("return location.pathname").await, json!(format!("/runs/{run}")));
+    browser.is_clean("a decision").await;
+}

@@ -20,7 +20,7 @@ use plue_dashboard::{
 use plue_plan::{Plan, PlanHash, RunId, Step};
 use plue_store::{AttemptRow, LogRange};
 
-use super::{printed, reader::Reader, test_results};
+use super::{approvals, printed, reader::Reader, test_results};
 use crate::{
     access::{Principal, Role},
     explain::Subject,
@@ -95,6 +95,7 @@ async fn model(
             run: row.id.to_string(),
             state: Shown::of(&status.run.status),
             csrf: may_act.then(|| session::csrf(&reader.secret)),
+            asks: approvals::asks(reader, &loaded.read),
         },
         picture: match address.view {
             View::Graph => Picture::Graph(api.pictures().of(&row.plan, plan, &address.open)),
