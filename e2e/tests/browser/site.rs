@@ -179,7 +179,7 @@ impl Site {
             }
             let is_over = |run: &&Json| !run["ended_at"].is_null();
             assert!(
-                items.is_empty() || !items.iter().all(|run| is_over(run)),
+                items.is_empty() || !items.iter().all(is_over),
                 "no run is {status}: {items:?}"
             );
         }
