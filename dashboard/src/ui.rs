@@ -49,7 +49,7 @@ pub fn empty(title: &str, text: &str, commands: &[&str]) -> Markup {
             h2 { (title) }
             p.muted { (text) }
             @for command in commands {
-                pre.command { code { (command) } }
+                pre.command tabindex="0" { code { (command) } }
             }
         }
     }

@@ -98,7 +98,7 @@ pub fn page(model: &RunnersPage, frame: &Frame) -> Page {
             }
         }
         section aria-labelledby="queue" { (queue(model)) }
-        section aria-labelledby="runners" { (runners(model)) }
+        @if !model.runners.is_empty() { section aria-labelledby="runners" { (runners(model)) } }
     };
     Tab::Runners.page(frame, &content).follow("runs", model.seq)
 }
@@ -169,9 +169,6 @@ fn queue(model: &RunnersPage) -> Markup {
 }
 
 fn runners(model: &RunnersPage) -> Markup {
-    if model.runners.is_empty() {
-        return html! {};
-    }
     html! {
         h2 #runners { "Runners" }
         div.card.flush.scroll {

@@ -76,7 +76,7 @@ pub fn sparkline(runs: &[Bar], now: Timestamp) -> Markup {
     let longest = runs.iter().take(shown).filter_map(|bar| bar.ms(now)).max().unwrap_or(0).max(1);
     let width = MAX_BARS * STEP;
     html! {
-        svg.spark viewBox={ "0 0 " (width) " " (HEIGHT) } width=(width) height=(HEIGHT) preserveAspectRatio="none" role="img"
+        svg.spark viewBox={ "0 0 " (width) " " (HEIGHT) } width=(width) height=(HEIGHT) preserveAspectRatio="none" role="group"
             aria-label={ "The last " (shown) " runs" } {
             @for (at, bar) in runs.iter().take(shown).enumerate() {
                 @let height = bar.ms(now).map_or(3, |ms| (ms.saturating_mul(HEIGHT - 3) / longest).max(3));
