@@ -64,6 +64,7 @@ const MIGRATIONS: &[Migration] = migrations![
     34 "0034_test_reports",
     35 "0035_run_lists",
     36 "0036_remote_runners",
+    37 "0037_runner_demand",
 ];
 
 /// The schema version that this program makes and knows.

@@ -1,5 +1,6 @@
 //! Pools whose runners are pods: their settings, the engine that manages each, and their runners.
 
+mod demand;
 mod pods;
 mod warm;
 
@@ -8,8 +9,9 @@ use std::str::FromStr;
 use jiff::Timestamp;
 
 pub use self::{
+    demand::RunnerDemand,
     pods::{NewPodRunner, PodCreated, PodGone, PodRunnerRow},
-    warm::{PoolDemand, Reusable, TakeWarm},
+    warm::{Reusable, TakeWarm},
 };
 use crate::{
     changes::Shards,

@@ -23,6 +23,9 @@ use crate::{
 /// pool that is.
 pub const REMOTE_POOL: &str = "remote";
 
+/// The label of pods for runs of untrusted commits.
+pub const UNTRUSTED_LABEL: &str = "untrusted";
+
 /// The reason with which a run lets a runner go that did all it was ordered to do.
 pub const RELEASED: &str = "released";
 
@@ -173,6 +176,12 @@ impl RunnerRow {
         }
     }
 
+    /// Whether it is a pod for runs of untrusted commits and no others.
+    #[must_use]
+    pub fn is_untrusted(&self) -> bool {
+        self.kind == RunnerKind::Pod && self.labels.iter().any(|label| label == UNTRUSTED_LABEL)
+    }
+
     /// Whether steps that ask for these names may run on it: each is its pool, its name or one of its labels.
     #[must_use]
     pub fn answers_to<'n>(&self, mut names: impl Iterator<Item = &'n str>) -> bool {
@@ -229,7 +238,7 @@ fn runner_row(row: &Row) -> Result<RunnerRow, Error> {
     })
 }
 
-fn labels(text: &str) -> Result<Vec<String>, Error> {
+pub(crate) fn labels(text: &str) -> Result<Vec<String>, Error> {
     serde_json::from_str(text)
         .map_err(|error| Error::Corrupt(format!("labels of a runner: {error}")))
 }

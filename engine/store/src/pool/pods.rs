@@ -8,7 +8,7 @@ use crate::{
     error::Error,
     fence,
     op::Op,
-    runner::RunnerState,
+    runner::{RunnerKind, RunnerState},
     sql::{Arg, Row, Statement, Tx},
     store::Store,
 };
@@ -26,6 +26,8 @@ pub struct NewPodRunner {
     pub template: String,
     /// Hash of its token.
     pub token_hash: String,
+    /// Names that steps may ask for in addition to the pool's.
+    pub labels: Vec<String>,
     /// Idle runners to reach.
     pub target: u32,
     /// Runners never to exceed.
@@ -182,8 +184,15 @@ impl Op for Insert {
         let id = || Arg::from(new.runner.as_str());
         tx.write(Statement::new(
             "INSERT INTO runner (id, pool, token_hash, state, epoch, registered_at, seen_at, \
-             state_since) VALUES ($1, $2, $3, 'warming', 0, $4, $4, $4)",
-            vec![id(), new.pool.as_str().into(), new.token_hash.as_str().into(), new.at.into()],
+             state_since, kind, labels) VALUES ($1, $2, $3, 'warming', 0, $4, $4, $4, $5, $6)",
+            vec![
+                id(),
+                new.pool.as_str().into(),
+                new.token_hash.as_str().into(),
+                new.at.into(),
+                RunnerKind::Pod.as_str().into(),
+                Arg::json(&new.labels)?,
+            ],
         ));
         tx.write(Statement::new(
             "INSERT INTO runner_pod (runner_id, template, uses) VALUES ($1, $2, 0)",

@@ -41,15 +41,6 @@ pub struct Reusable {
     pub at: Timestamp,
 }
 
-/// Demand for the runners of a pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct PoolDemand {
-    /// Runs with queued attempts and without a runner.
-    pub waiting: u32,
-    /// Runners given to runs since the start of the window.
-    pub arrivals: u32,
-}
-
 struct Take(TakeWarm);
 
 struct Reuse(Reusable);
@@ -73,21 +64,15 @@ impl Store {
         self.write(Reuse(reusable)).await
     }
 
-    /// Demand for the runners of a pool, with arrivals since `since`.
+    /// Runners of a pool that were given to runs since `since`.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn pool_demand(&self, pool: &str, since: Timestamp) -> Result<PoolDemand, Error> {
-        let text = "SELECT (SELECT count(DISTINCT a.run_id) FROM attempt a \
-                    WHERE a.state = 'queued' AND a.pool = $1 AND NOT EXISTS (SELECT 1 FROM runner r \
-                    WHERE r.group_key = a.run_id AND r.pool = $1 AND r.state <> 'gone')), \
-                    (SELECT count(*) FROM runner_pod p JOIN runner r ON r.id = p.runner_id \
-                    WHERE p.taken_at > $2 AND r.pool = $1)";
-        let args = vec![pool.into(), since.into()];
-        let Some(row) = self.read_one(Statement::new(text, args)).await? else {
-            return Ok(PoolDemand::default());
-        };
-        Ok(PoolDemand { waiting: row.small(0)?, arrivals: row.small(1)? })
+    pub async fn pool_arrivals(&self, pool: &str, since: Timestamp) -> Result<u32, Error> {
+        let text = "SELECT count(*) FROM runner_pod p JOIN runner r ON r.id = p.runner_id \
+                    WHERE p.taken_at > $2 AND r.pool = $1";
+        let row = self.read_one(Statement::new(text, vec![pool.into(), since.into()])).await?;
+        row.map_or(Ok(0), |row| row.small(0))
     }
 }
 

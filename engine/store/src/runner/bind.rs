@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use plue_plan::{RunId, RunnerId};
 
-use super::RunnerState;
+use super::{RunnerKind, RunnerState};
 use crate::{
     changes::Shards,
     error::Error,
@@ -42,7 +42,7 @@ impl Op for Bind {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
         let text = "SELECT state, group_key, (SELECT count(*) FROM attempt a \
-                    WHERE a.runner_id = r.id AND a.state IN ('assigned', 'running')) \
+                    WHERE a.runner_id = r.id AND a.state IN ('assigned', 'running')), kind \
                     FROM runner r WHERE id = $1";
         let row = tx.fetch_optional(Statement::new(text, vec![self.id.as_str().into()])).await?;
         let Some(row) = row else { return Ok(false) };
@@ -67,6 +67,11 @@ impl Op for Bind {
             self.from.as_ref().map(|run| run.as_str().to_owned()).into(),
         ];
         tx.write(Statement::new(text, args).expect(1));
+        if row.parse::<RunnerKind>(3)? == RunnerKind::Pod {
+            let text = "UPDATE runner_pod SET uses = uses + 1, taken_at = $2 WHERE runner_id = $1";
+            let args = vec![self.id.as_str().into(), self.at.into()];
+            tx.write(Statement::new(text, args).expect(1));
+        }
         Ok(true)
     }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use plue_plan::{RunId, RunnerId};
 use plue_store::{
-    RunnerState, Store,
+    REMOTE_POOL, RunnerKind, RunnerState, Store,
     pool::{
-        NewPodRunner, NewPool, PodCreated, PodGone, PoolChange, PoolDemand, PoolKind, Reusable,
+        NewPodRunner, NewPool, PodCreated, PodGone, PoolChange, PoolKind, Reusable, RunnerDemand,
         TakeWarm,
     },
 };
@@ -27,6 +27,7 @@ fn new_pod(id: impl ToString, fence: u64, target: u32, max: u32) -> NewPodRunner
         fence,
         template: "t1".to_owned(),
         token_hash: "hash".to_owned(),
+        labels: vec!["gpu".to_owned()],
         target,
         max,
         at: at(1),
@@ -209,13 +210,12 @@ on_each_store! {
 
     async fn runners_with_attempts_are_not_reused(world) {
         let fence = led(&world).await;
-        let run = world.queued_in("r1", "a1", "warm").await;
-        let demand = world.store.pool_demand("warm", at(5)).await.unwrap();
-        assert_eq!(demand, PoolDemand { waiting: 1, arrivals: 0 });
+        let run = world.queued_in("r1", "a1", REMOTE_POOL).await;
+        assert_eq!(world.store.pool_arrivals("warm", at(5)).await.unwrap(), 0);
         warm(&world.store, "a", fence).await;
         world.store.take_warm(take("r1", "own:a")).await.unwrap().unwrap();
-        let demand = world.store.pool_demand("warm", at(5)).await.unwrap();
-        assert_eq!(demand, PoolDemand { waiting: 0, arrivals: 1 });
+        assert_eq!(world.store.pool_arrivals("warm", at(5)).await.unwrap(), 1);
+        assert_eq!(world.store.pool_arrivals("warm", at(50)).await.unwrap(), 0);
         let epoch = world.store.runner(&runner("a")).await.unwrap().unwrap().epoch;
         let claimed = world.store.claim(&runner("a"), epoch, 4, at(10)).await.unwrap();
         assert_eq!(claimed.len(), 1);
@@ -223,6 +223,42 @@ on_each_store! {
         assert!(!world.store.reuse_pod(reuse.clone()).await.unwrap());
         world.end(&run, 2, success(&claimed[0].claim, 1)).await.unwrap();
         assert!(world.store.reuse_pod(reuse).await.unwrap());
+    }
+
+    async fn pods_have_kind_and_labels(world) {
+        let fence = led(&world).await;
+        warm(&world.store, "a", fence).await;
+        let row = world.store.runner(&runner("a")).await.unwrap().unwrap();
+        assert_eq!((row.kind, &*row.labels), (RunnerKind::Pod, &["gpu".to_owned()][..]));
+        assert!(row.answers_to(["warm", "gpu"].into_iter()) && !row.is_untrusted());
+        let run = world.queued_in("r1", "a1", REMOTE_POOL).await;
+        assert!(world.store.bind_runner(&runner("a"), None, &run).await.unwrap());
+        // A binding counts as an arrival: pools are sized by these.
+        assert_eq!(world.store.pool_arrivals("warm", at(0)).await.unwrap(), 1);
+        // A pod is for one run: it does not come back.
+        world.store.runner_gone(&runner("a"), "released", at(6)).await.unwrap();
+        assert!(world.store.runner_hello(&runner("a"), "hash", "boot", at(7)).await.is_err());
+        assert!(world.store.pod_runners("warm").await.unwrap().is_empty());
+    }
+
+    async fn demand_is_that_of_registered_engines(world) {
+        let demand = |names: &[&str], waiting| RunnerDemand {
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            waiting,
+        };
+        let store = &world.store;
+        store.engine_start(engine("e1", 1, at(0))).await.unwrap();
+        store.engine_start(engine("e2", 2, at(0))).await.unwrap();
+        store.report_demand("e1", vec![demand(&["gpu"], 2), demand(&["default"], 1)]).await.unwrap();
+        store.report_demand("e2", vec![demand(&["gpu"], 5)]).await.unwrap();
+        store.report_demand("e1", vec![demand(&["gpu"], 3)]).await.unwrap();
+        let all = store.reported_demand().await.unwrap();
+        assert_eq!(all, [demand(&["gpu"], 3), demand(&["gpu"], 5)]);
+        // The runs of an engine that is gone are those of others.
+        store.engine_end("e2").await.unwrap();
+        assert_eq!(store.reported_demand().await.unwrap(), [demand(&["gpu"], 3)]);
+        store.report_demand("e1", Vec::new()).await.unwrap();
+        assert!(store.reported_demand().await.unwrap().is_empty());
     }
 
     async fn operators_change_pools(world) {
