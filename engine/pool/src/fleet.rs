@@ -107,6 +107,8 @@ pub struct FleetOptions {
     pub limits: RunLimits,
     /// Time after which a runner that does not come back has lost its attempts.
     pub lost_after: Duration,
+    /// Untrusted runs get pods of their own instead of the sandbox of this machine.
+    pub serves_untrusted: bool,
 }
 
 /// A runner that this engine serves or waits for.
@@ -118,8 +120,8 @@ struct Slot {
     newest: signal::Sender<u64>,
     /// The runner has announced its end.
     drains: signal::Receiver<bool>,
-    /// Raised when its row is gone.
-    gone: signal::Sender<bool>,
+    /// The reason that its row is gone.
+    gone: signal::Sender<Option<String>>,
     /// The lease of a runner without a run.
     idle: Option<Lease>,
 }
@@ -134,7 +136,11 @@ struct Arrival {
 
 impl Default for FleetOptions {
     fn default() -> Self {
-        Self { limits: RunLimits::default(), lost_after: Duration::from_secs(300) }
+        Self {
+            limits: RunLimits::default(),
+            lost_after: Duration::from_secs(300),
+            serves_untrusted: false,
+        }
     }
 }
 
@@ -160,6 +166,12 @@ impl Fleet {
 
     fn slots(&self) -> MutexGuard<'_, HashMap<RunnerId, Slot>> {
         self.0.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether untrusted runs get pods.
+    #[must_use]
+    pub fn serves_untrusted(&self) -> bool {
+        self.0.options.serves_untrusted
     }
 
     /// Runs that wait for a runner here, by the names that they ask for.
@@ -261,7 +273,7 @@ impl Fleet {
         let (events, event_receiver) = mpsc::channel(EVENT_QUEUE);
         let (arrivals, new_arrivals) = mpsc::channel(MAX_ARRIVALS);
         let newest = signal::Sender::new(0);
-        let (drains, gone) = (signal::Sender::new(false), signal::Sender::new(false));
+        let (drains, gone) = (signal::Sender::new(false), signal::Sender::new(None));
         let runner = row.id.clone();
         let slot = Slot {
             row,

@@ -21,6 +21,8 @@ const DEFAULT_POOL: &str = "default";
 pub struct Capacity {
     amounts: BTreeMap<String, Amount>,
     labels: BTreeSet<String>,
+    /// Steps without a pool get a runner of another machine.
+    has_default_pool: bool,
 }
 
 /// A quantity in thousandths, so that `500m` is exact, with its source text.
@@ -117,6 +119,12 @@ impl Capacity {
         Ok(self)
     }
 
+    /// The same; steps without a pool get a runner of the pool `default`, of another machine.
+    #[must_use]
+    pub fn with_default_pool(self, has_default_pool: bool) -> Self {
+        Self { has_default_pool, ..self }
+    }
+
     fn put(&mut self, name: &str, amount: &str) -> bool {
         let amount = Amount::parse(amount);
         let known = amount.is_some();
@@ -125,12 +133,14 @@ impl Capacity {
     }
 
     /// The names that one runner of another machine must have for these steps; `None`: runners of this machine
-    /// have them all, or a step insists on this machine.
+    /// have them all, or a step insists on this machine. Steps of untrusted runs always ask for the untrusted
+    /// pool as well.
     #[must_use]
     pub fn elsewhere<'s>(
         &self,
         plan: &Plan,
         steps: impl Iterator<Item = &'s Step>,
+        is_untrusted: bool,
     ) -> Option<Selector> {
         let mut names = BTreeSet::new();
         for step in steps {
@@ -141,6 +151,13 @@ impl Capacity {
                 Some(_) | None => {}
             }
             names.extend(request.labels);
+        }
+        if is_untrusted {
+            names.insert(plue_pool::local::UNTRUSTED_POOL.to_owned());
+            return Selector::new(names);
+        }
+        if names.is_empty() && self.has_default_pool {
+            return Selector::new([DEFAULT_POOL.to_owned()]);
         }
         if names.is_subset(&self.labels) { None } else { Selector::new(names) }
     }

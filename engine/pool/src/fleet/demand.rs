@@ -9,6 +9,8 @@ use std::{
 use plue_plan::RunId;
 use plue_store::RunnerRow;
 
+use crate::local::UNTRUSTED_POOL;
+
 /// Names that one runner must have, each as its pool, its own name or a label. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Selector(BTreeSet<String>);
@@ -32,10 +34,16 @@ impl Selector {
         self.0.iter().map(String::as_str)
     }
 
-    /// Whether a runner has all the names and gets further runs.
+    /// Whether a runner has all the names and gets further runs. A pod for untrusted runs is only for runs
+    /// that ask for [`UNTRUSTED_POOL`], as all untrusted ones do.
     #[must_use]
     pub fn matches(&self, row: &RunnerRow) -> bool {
-        super::is_remote(row) && !row.draining && row.answers_to(self.names())
+        let is_fit = row.is_untrusted() == self.is_untrusted();
+        super::is_remote(row) && !row.draining && is_fit && row.answers_to(self.names())
+    }
+
+    fn is_untrusted(&self) -> bool {
+        self.0.contains(UNTRUSTED_POOL)
     }
 }
 
@@ -111,6 +119,19 @@ mod tests {
         assert!(!selector.matches(&row(RunnerKind::Process, &["gpu"])), "a local process");
         assert!(!selector.matches(&RunnerRow { draining: true, ..ours }));
         assert_eq!(Selector::new([]), None);
+    }
+
+    #[test]
+    fn untrusted_runs_get_pods_of_their_own() {
+        let selector = |names: &[&str]| Selector::new(names.iter().map(|name| (*name).to_owned()));
+        let (own, untrusted) =
+            (selector(&["gpu"]).unwrap(), selector(&["untrusted", "gpu"]).unwrap());
+        let pod = |labels: &[&str]| row(RunnerKind::Pod, labels);
+        assert!(own.matches(&pod(&["gpu"])) && !untrusted.matches(&pod(&["gpu"])));
+        assert!(!own.matches(&pod(&["gpu", "untrusted"])));
+        assert!(untrusted.matches(&pod(&["gpu", "untrusted"])));
+        // The label of a machine that is registered is no promise of isolation.
+        assert!(!untrusted.matches(&row(RunnerKind::Registered, &["gpu", "untrusted"])));
     }
 
     #[test]

@@ -22,8 +22,8 @@ pub(super) struct Remote {
     /// The number of the newest connection.
     pub(super) newest: watch::Receiver<u64>,
     pub(super) drains: watch::Sender<bool>,
-    /// Raised when the row of the runner is gone.
-    pub(super) gone: watch::Receiver<bool>,
+    /// The reason that the row of the runner is gone.
+    pub(super) gone: watch::Receiver<Option<String>>,
     pub(super) arrivals: mpsc::Receiver<Arrival>,
     pub(super) events: mpsc::Sender<PoolEvent>,
     pub(super) commands: mpsc::Receiver<Tagged>,
@@ -46,8 +46,9 @@ impl Remote {
         let last = tokio::select! {
             last = self.serve() => last,
             // An error: the slot is that of a later lease.
-            Ok(_) = gone.wait_for(|gone| *gone) => {
-                Some(PoolEvent::Gone { reason: "the runner was removed".to_owned() })
+            Ok(gone) = gone.wait_for(Option::is_some) => {
+                let reason = gone.clone().unwrap_or_default();
+                Some(PoolEvent::Gone { reason: format!("the runner is gone: {reason}") })
             }
         };
         self.arrivals.close();

@@ -44,6 +44,9 @@ impl Fleet {
         let rows = self.0.store.runners(None).await?;
         for id in &served {
             let row = rows.iter().find(|row| row.id == *id);
+            if row.is_none() {
+                self.note_gone(id).await?;
+            }
             if let Some(lease) = self.refresh(id, row) {
                 let why = row.map_or("it was removed", |_| "its run is driven by another engine");
                 send_away(lease, why).await;
@@ -55,14 +58,25 @@ impl Fleet {
         Ok(())
     }
 
+    /// Ends the lease of a runner whose row is gone, with the reason in the row.
+    async fn note_gone(&self, id: &RunnerId) -> Result<(), plue_store::Error> {
+        let is_leased = self.slots().get(id).is_some_and(|slot| slot.idle.is_none());
+        if is_leased {
+            let row = self.0.store.runner(id).await?;
+            let reason = row.and_then(|row| row.reason).unwrap_or_else(|| "removed".to_owned());
+            if let Some(slot) = self.slots().get(id) {
+                slot.gone.send_replace(Some(reason));
+            }
+        }
+        Ok(())
+    }
+
     /// Copies the row; returns the lease of a runner that is not idle any more.
     fn refresh(&self, id: &RunnerId, row: Option<&RunnerRow>) -> Option<Lease> {
         let mut slots = self.slots();
         let slot = slots.get_mut(id)?;
-        match row {
-            Some(row) => slot.row = row.clone(),
-            None if slot.idle.is_none() => drop(slot.gone.send_replace(true)),
-            None => {}
+        if let Some(row) = row {
+            slot.row = row.clone();
         }
         // Takes the reports of its sessions.
         let is_served = slot.idle.as_mut().is_some_and(Lease::is_quiet);

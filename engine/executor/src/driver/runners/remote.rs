@@ -32,15 +32,17 @@ pub(super) struct Elsewhere {
 // === impl Elsewhere ===
 
 impl Elsewhere {
-    /// `None`: the run works on this machine. Untrusted runs never leave it.
+    /// `None`: the run works on this machine. Untrusted runs leave it only for pods of their own.
     pub(super) fn of(context: &RunContext) -> Option<Self> {
         let fleet = context.shared.pool.fleet()?;
-        if context.is_from_fork() {
+        let is_untrusted = context.is_from_fork();
+        if is_untrusted && !fleet.serves_untrusted() {
             return None;
         }
         let is_runners = |step: &&plue_plan::Step| !context.is_engine_step(&step.id);
         let steps = context.plan.all_steps().filter(is_runners);
-        let selector = context.shared.options.capacity.elsewhere(&context.plan, steps)?;
+        let capacity = &context.shared.options.capacity;
+        let selector = capacity.elsewhere(&context.plan, steps, is_untrusted)?;
         Some(Self { fleet: fleet.clone(), selector, archive: None, had_runner: false })
     }
 

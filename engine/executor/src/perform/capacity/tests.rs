@@ -91,7 +91,7 @@ fn names_of_all_steps_choose_the_machine() {
         let plans: Vec<Plan> =
             resources.iter().map(|(resources, runner)| plan(resources, *runner)).collect();
         let steps = plans.iter().flat_map(|plan| plan.steps.iter());
-        here.elsewhere(&Plan { runner: None, ..plans[0].clone() }, steps)
+        here.elsewhere(&Plan { runner: None, ..plans[0].clone() }, steps, false)
             .map(|selector| selector.to_string())
     };
     let none = json!({});
@@ -102,4 +102,19 @@ fn names_of_all_steps_choose_the_machine() {
     assert_eq!(chosen(&both).as_deref(), Some("`arch=arm64`, `gpu`"), "one runner has all");
     let local = [(json!({"labels": "gpu"}), None), (json!({"pool": "local"}), None)];
     assert_eq!(chosen(&local), None, "a step insists on this machine");
+}
+
+#[test]
+fn default_and_untrusted_pools_are_chosen() {
+    let here = Capacity::default().with_default_pool(true);
+    let chosen = |resources: Json, is_untrusted| {
+        let plan = plan(&resources, None);
+        let selector = here.elsewhere(&plan, plan.steps.iter(), is_untrusted);
+        selector.map(|selector| selector.to_string())
+    };
+    assert_eq!(chosen(json!({}), false).as_deref(), Some("`default`"));
+    assert_eq!(chosen(json!({"labels": "gpu"}), false).as_deref(), Some("`gpu`"));
+    assert_eq!(chosen(json!({}), true).as_deref(), Some("`untrusted`"));
+    assert_eq!(chosen(json!({"labels": "gpu"}), true).as_deref(), Some("`gpu`, `untrusted`"));
+    assert_eq!(chosen(json!({"pool": "local"}), false), None);
 }
