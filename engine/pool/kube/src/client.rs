@@ -1,6 +1,6 @@
 //! [`PodApi`] of a real API server.
 
-use std::{fmt::Display, path::Path, time::Duration};
+use std::{fmt::Display, path::Path, sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::{
@@ -9,6 +9,7 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 use plue_plan::RunnerId;
+use tokio::sync::OnceCell;
 
 use crate::{
     api::{ApiError, ApiFuture, Deleted, PodApi},
@@ -25,12 +26,17 @@ const PAGE: u32 = 500;
 /// Pages of one list at most.
 const PAGES: usize = 100;
 
+/// Bytes of an answer about the issuer of tokens.
+const MAX_ISSUER_BYTES: usize = 256 * 1024;
+
 /// A connection to an API server and a namespace.
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
     namespace: String,
-    owner: Owner,
+    owner_name: String,
+    /// Read once: every pod refers to it.
+    owner: Arc<OnceCell<Owner>>,
 }
 
 /// The pods of one pool on a [`Cluster`].
@@ -52,12 +58,12 @@ impl std::fmt::Debug for Cluster {
 }
 
 impl Cluster {
-    /// Connects with the service account of this pod, or with a kubeconfig file, and finds the
-    /// `ConfigMap` that owns all pods.
+    /// A client with the service account of this pod, or with a kubeconfig file. `owner` is the `ConfigMap`
+    /// that owns all pods. Nothing is asked of the API server yet.
     ///
     /// # Errors
-    /// [`ApiError`]: no configuration, or the owner cannot be read.
-    pub async fn connect(
+    /// [`ApiError`]: no configuration.
+    pub async fn open(
         kubeconfig: Option<&Path>,
         namespace: &str,
         owner: &str,
@@ -73,11 +79,48 @@ impl Cluster {
         // The next pass repeats a call; retries inside of it would outlast the timeout.
         config.default_retry = false;
         let client = Client::try_from(config).map_err(unavailable)?;
-        let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
-        let found = within(maps.get(owner)).await?;
-        let uid = found.metadata.uid.unwrap_or_default();
-        let owner = Owner { name: owner.to_owned(), uid };
-        Ok(Self { client, namespace: namespace.to_owned(), owner })
+        let (namespace, owner_name) = (namespace.to_owned(), owner.to_owned());
+        Ok(Self { client, namespace, owner_name, owner: Arc::default() })
+    }
+
+    /// The `ConfigMap` that owns all pods.
+    async fn owner(&self) -> Result<&Owner, ApiError> {
+        let read = async || {
+            let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
+            let found = within(maps.get(&self.owner_name)).await?;
+            let uid = found.metadata.uid.unwrap_or_default();
+            Ok(Owner { name: self.owner_name.clone(), uid })
+        };
+        self.owner.get_or_try_init(read).await
+    }
+
+    /// The issuer of the cluster's service account tokens.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn issuer(&self) -> Result<String, ApiError> {
+        let text = self.text("/.well-known/openid-configuration").await?;
+        let found: serde_json::Value = serde_json::from_str(&text).map_err(unavailable)?;
+        let issuer = found.get("issuer").and_then(serde_json::Value::as_str);
+        let absent = || ApiError::Unavailable("its OpenID configuration has no issuer".to_owned());
+        issuer.map(str::to_owned).ok_or_else(absent)
+    }
+
+    /// The keys that these tokens are signed with, as a JSON Web Key Set.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn keys(&self) -> Result<String, ApiError> {
+        self.text("/openid/v1/jwks").await
+    }
+
+    async fn text(&self, path: &str) -> Result<String, ApiError> {
+        let request = http::Request::get(path).body(Vec::new()).map_err(unavailable)?;
+        let text = within(self.client.request_text(request)).await?;
+        if text.len() > MAX_ISSUER_BYTES {
+            return Err(ApiError::Unavailable(format!("{path} is longer than 256 KiB")));
+        }
+        Ok(text)
     }
 
     /// The pods of a pool.
@@ -95,7 +138,8 @@ impl KubePods {
     }
 
     async fn create_pod(&self, runner: &RunnerId) -> Result<PodUid, ApiError> {
-        let new = pod::pod(&self.template, &self.cluster.owner, runner)
+        let owner = self.cluster.owner().await?;
+        let new = pod::pod(&self.template, owner, runner)
             .ok_or_else(|| ApiError::Refused("its template makes no valid pod".to_owned()))?;
         let created = timed(self.api().create(&PostParams::default(), &new)).await?;
         match created {
@@ -109,7 +153,7 @@ impl KubePods {
     async fn existing(&self, runner: &RunnerId) -> Result<PodUid, ApiError> {
         let name = pod::name(runner);
         let found = within(self.api().get(&name)).await?;
-        match decode::pod(&found, &self.cluster.owner) {
+        match decode::pod(&found, self.cluster.owner().await?) {
             Some(view) if view.owned && view.runner == *runner => Ok(view.uid),
             Some(_) | None => Err(ApiError::NameTaken(name)),
         }
@@ -117,11 +161,12 @@ impl KubePods {
 
     async fn list_pods(&self) -> Result<Vec<PodView>, ApiError> {
         let selector = format!("{POOL_LABEL}={}", self.template.pool);
+        let owner = self.cluster.owner().await?;
         let mut params = ListParams::default().labels(&selector).limit(PAGE);
         let mut pods = Vec::new();
         for _ in 0..PAGES {
             let page = within(self.api().list(&params)).await?;
-            pods.extend(page.items.iter().filter_map(|one| decode::pod(one, &self.cluster.owner)));
+            pods.extend(page.items.iter().filter_map(|one| decode::pod(one, owner)));
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => params = params.continue_token(&token),
                 None => return Ok(pods),

@@ -18,6 +18,9 @@ const USER: u32 = 10_001;
 const TOKEN_SECONDS: u32 = 600;
 /// Seconds between SIGTERM and SIGKILL.
 const GRACE: u32 = 60;
+/// Folders of the runner and of the run's files: on one volume, as files are moved from one to the other.
+const STATE: &str = "/workspace/state";
+const WORKSPACE: &str = "/workspace/work";
 const RUNNER: &str = "/opt/plue/bin/plue-runner";
 
 /// The object that owns all pods of an installation: deleting it deletes them.
@@ -108,7 +111,6 @@ fn container(template: &PodTemplate, runner: &RunnerId) -> Value {
     let program = if template.runner_image.is_some() { RUNNER } else { "/usr/bin/plue-runner" };
     let mut mounts = vec![
         json!({"name": "workspace", "mountPath": "/workspace"}),
-        json!({"name": "state", "mountPath": "/var/lib/plue"}),
         json!({"name": "tmp", "mountPath": "/tmp"}),
         json!({"name": "identity", "mountPath": "/var/run/plue", "readOnly": true}),
     ];
@@ -120,7 +122,7 @@ fn container(template: &PodTemplate, runner: &RunnerId) -> Value {
         "image": template.image,
         "command": [
             program, "--connect", template.engine_url, "--runner", runner.as_str(),
-            "--state", "/var/lib/plue", "--workspace", "/workspace",
+            "--state", STATE, "--workspace", WORKSPACE,
             "--token-file", "/var/run/plue/token", "--stays",
         ],
         "env": [
@@ -152,7 +154,6 @@ fn volumes(template: &PodTemplate) -> Vec<Value> {
     let disk = &template.limits.ephemeral_storage;
     let mut volumes = vec![
         json!({"name": "workspace", "emptyDir": {"sizeLimit": disk}}),
-        json!({"name": "state", "emptyDir": {"sizeLimit": "512Mi"}}),
         json!({"name": "tmp", "emptyDir": {"sizeLimit": disk}}),
         json!({"name": "identity", "projected": {"defaultMode": 0o440, "sources": [
             {"serviceAccountToken": {"path": "token", "audience": TOKEN_AUDIENCE,

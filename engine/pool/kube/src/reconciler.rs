@@ -8,6 +8,7 @@ use plue_runtime::{Clock, Ids};
 use plue_store::{
     RunnerState, Store,
     pool::{NewPodRunner, NewPool, PodCreated, PodGone, PodRunnerRow, PoolKind},
+    runner::UNTRUSTED_LABEL,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -32,6 +33,8 @@ pub struct ManagerOptions {
     pub engine: String,
     /// Settings from the configuration; operators may change sizes in the store.
     pub spec: PoolSpec,
+    /// Names that steps may ask for in addition to the pool's.
+    pub labels: Vec<String>,
     /// The settings as JSON, for people.
     pub shown: String,
 }
@@ -79,6 +82,28 @@ impl Manager {
         Self { options, store, api, clock, ids, memory: Memory::default() }
     }
 
+    /// Name of the pool.
+    #[must_use]
+    pub fn pool(&self) -> &str {
+        &self.options.pool
+    }
+
+    /// Whether its runners have all these names.
+    #[must_use]
+    pub fn answers_to(&self, names: &[String]) -> bool {
+        let ManagerOptions { pool, labels, .. } = &self.options;
+        // Only runs that ask for them by this label get pods for untrusted runs.
+        let is_fit = has(labels, UNTRUSTED_LABEL) == has(names, UNTRUSTED_LABEL);
+        is_fit && names.iter().all(|name| name == pool || has(labels, name))
+    }
+
+    /// The engine has another registration.
+    pub fn lead_as(&mut self, engine: &str) {
+        if self.options.engine != engine {
+            engine.clone_into(&mut self.options.engine);
+        }
+    }
+
     /// Records the settings of the pool.
     ///
     /// # Errors
@@ -96,11 +121,11 @@ impl Manager {
             .await
     }
 
-    /// One pass: confirm the lease, read rows, list pods, decide, act.
+    /// One pass, with so many runs that wait for a runner of the pool: confirm the lease, read rows, list pods, decide, act.
     ///
     /// # Errors
     /// [`plue_store::Error`] of the database. Errors of the API server are logged, and end nothing.
-    pub async fn pass(&mut self) -> Result<Pass, plue_store::Error> {
+    pub async fn pass(&mut self, waiting: u32) -> Result<Pass, plue_store::Error> {
         let pool = self.options.pool.clone();
         let Some(fence) = self.store.lead_pool(&pool, &self.options.engine).await? else {
             self.memory = Memory::default();
@@ -109,14 +134,9 @@ impl Manager {
         let Some(spec) = self.spec().await? else { return Ok(Pass::NotLeading) };
         let now = self.clock.now();
         let since = now.saturating_sub(ARRIVAL_WINDOW).unwrap_or(now);
-        let seen = self.store.pool_demand(&pool, since).await?;
-        let demand = Demand {
-            waiting: seen.waiting,
-            coming: 0,
-            arrivals: seen.arrivals,
-            window: ARRIVAL_WINDOW,
-            refill: REFILL,
-        };
+        let arrivals = self.store.pool_arrivals(&pool, since).await?;
+        let demand =
+            Demand { waiting, coming: 0, arrivals, window: ARRIVAL_WINDOW, refill: REFILL };
         // Rows before pods: only then is a missing pod one that has gone.
         let rows: Vec<_> = self.store.pod_runners(&pool).await?.into_iter().map(view).collect();
         let pods = self.api.list().await;
@@ -200,6 +220,7 @@ impl Manager {
             fence,
             template: spec.template.clone(),
             token_hash,
+            labels: self.options.labels.clone(),
             target,
             max,
             at: self.clock.now(),
@@ -238,6 +259,10 @@ impl Manager {
             }
         }
     }
+}
+
+fn has(names: &[String], name: &str) -> bool {
+    names.iter().any(|one| one == name)
 }
 
 fn view(row: PodRunnerRow) -> RowView {

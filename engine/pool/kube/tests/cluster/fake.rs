@@ -198,10 +198,10 @@ async fn failure_case_38_paused_managers_create_nothing() {
     let (api, world, mut first) = world(2).await;
     let mut second = world.manager("e2", 2).await;
     pass(&mut first).await;
-    assert_eq!(second.pass().await.unwrap(), Pass::NotLeading);
+    assert_eq!(second.pass(0).await.unwrap(), Pass::NotLeading);
     world.store.engine_end("e1").await.unwrap();
     pass(&mut second).await;
-    assert_eq!(first.pass().await.unwrap(), Pass::NotLeading);
+    assert_eq!(first.pass(0).await.unwrap(), Pass::NotLeading);
     assert_eq!(api.pods().len(), 2);
     world.assert_paired().await;
 }

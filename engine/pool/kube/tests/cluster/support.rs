@@ -47,7 +47,7 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let options = StoreOptions::sqlite(&folder.path().join("plue.db"));
         let store = Store::open(options).await.unwrap();
-        let cluster = Cluster::connect(Some(kubeconfig), namespace, "plue-owner").await.unwrap();
+        let cluster = Cluster::open(Some(kubeconfig), namespace, "plue-owner").await.unwrap();
         Self { store, pods: cluster.pods(template), _folder: folder }
     }
 
@@ -67,7 +67,7 @@ impl World {
         let strategy = Strategy::Recreate;
         let spec = PoolSpec { template: text("t1"), size, strategy, draining: false };
         let (pool, engine) = (text(POOL), text(engine));
-        let options = ManagerOptions { pool, engine, spec, shown: text("{}") };
+        let options = ManagerOptions { pool, engine, spec, labels: Vec::new(), shown: text("{}") };
         let (store, api) = (self.store.clone(), Arc::new(self.pods.clone()));
         let tools = ManagerTools { store, api, clock: Clock::real(), ids: Ids::random() };
         let manager = Manager::new(options, tools);
@@ -109,7 +109,7 @@ impl World {
 
 /// The decision of a pass of the leading manager.
 pub(crate) async fn pass(manager: &mut Manager) -> Decision {
-    match manager.pass().await.unwrap() {
+    match manager.pass(0).await.unwrap() {
         Pass::Done(decision) => *decision,
         Pass::NotLeading => panic!("it leads"),
     }
