@@ -14,6 +14,7 @@ use crate::{
     Error,
     confine::{Gap, confine},
     files,
+    link::EngineDial,
     options::{Confined, Options, TokenSource},
     system,
 };
@@ -44,12 +45,18 @@ pub struct Booted {
 /// Reads the token and detaches from terminal and parent. Call once, before anything else.
 ///
 /// # Errors
-/// [`Error::Token`] or [`Error::Setup`].
+/// [`Error::Token`] or [`Error::Setup`]; a folder of a runner of another machine cannot be made.
 pub fn boot(options: &Options) -> Result<Booted, Error> {
     let token = match &options.token {
         TokenSource::Descriptor(number) => Token::Fixed(token(*number)?),
         TokenSource::File(path) => Token::File(path.clone()),
     };
+    if let EngineDial::Server(_) = options.connect {
+        // The engine is elsewhere: nothing else makes these folders.
+        for folder in [&options.state, &options.workspace] {
+            fs::create_dir_all(folder).map_err(Error::state(folder))?;
+        }
+    }
     detach(options.confined.as_ref()).map(|gaps| Booted { token, gaps })
 }
 
