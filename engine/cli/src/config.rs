@@ -25,6 +25,7 @@ use crate::{
 mod claude;
 mod environment;
 mod keys;
+mod kubernetes;
 mod limits;
 mod login;
 mod pools;
@@ -35,6 +36,7 @@ mod triggers;
 pub use claude::ClaudeConfig;
 pub use environment::Environment;
 pub use keys::KEYS;
+pub use kubernetes::{KubernetesConfig, KubernetesPool};
 pub use limits::LimitsConfig;
 pub use login::{LoginConfig, LoginRule};
 pub use pools::PoolsConfig;
@@ -84,6 +86,8 @@ pub struct Config {
     pub runner: RunnerConfig,
     /// Pools of runners beside them.
     pub pools: PoolsConfig,
+    /// The cluster of pools of pods.
+    pub kubernetes: KubernetesConfig,
     /// Traces for OpenTelemetry.
     pub traces: TracesConfig,
     /// Permissions to start runs on a server.
@@ -264,6 +268,7 @@ impl Config {
                 env: Vec::new(),
             },
             pools: PoolsConfig::built_in(),
+            kubernetes: KubernetesConfig::default(),
             traces: TracesConfig { endpoint: None, headers_file: None, sample: 1.0 },
             triggers: TriggersConfig::default(),
         }
@@ -441,6 +446,7 @@ impl Layers {
         config.limits.check().map_err(refused)?;
         config.pools.local.check(&config.state_dir).map_err(refused)?;
         config.runner.check().map_err(refused)?;
+        config.kubernetes.check(&config.pools.kubernetes).map_err(refused)?;
         if !(0.0..=1.0).contains(&config.traces.sample) {
             return Err(refused(format!(
                 "traces.sample is {}, expected 0 to 1",

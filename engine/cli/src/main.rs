@@ -21,6 +21,7 @@ mod local_runs;
 mod metrics;
 mod output;
 mod person;
+mod pods;
 mod records;
 mod render;
 mod sources;

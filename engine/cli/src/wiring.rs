@@ -27,6 +27,7 @@ use crate::{
     children::Children,
     exit::Exit,
     failure::{Failure, from_store},
+    pods::PodPools,
 };
 
 /// Runs a future to its end. One thread: a local run waits for processes and for SQLite's own
@@ -184,6 +185,8 @@ pub struct Serving {
     pub traces: Option<Traces>,
     /// Limits of concurrent runs: per engine, repository and pull request, and of all forks.
     pub quotas: Quotas,
+    /// Pools of pods, if there are any.
+    pub pods: Option<Arc<PodPools>>,
 }
 
 /// The engine of a server: one of several perhaps.
@@ -198,15 +201,22 @@ pub fn serving_engine(
 ) -> Result<Engine, Failure> {
     let (mut options, pool) = engine_parts(app, &store, tasks, true)?;
     options.workspaces.root = Some(app.loaded.config.state_dir.join("workspaces"));
-    let Serving { lease, keep_runners, drives, traces, quotas } = serving;
+    let Serving { lease, keep_runners, drives, traces, quotas, pods } = serving;
+    let pods = pods.as_deref();
     let (commit_only, quotas) = (!drives, Some(quotas));
     options.driving = DrivingOptions { lease, hand_over: true, commit_only, ..options.driving };
-    let options = Options { traces, quotas, ..options };
+    let has_default_pool = pods.is_some_and(PodPools::have_default);
+    let capacity = options.capacity.with_default_pool(has_default_pool);
+    let options = Options { traces, quotas, capacity, ..options };
     let clock = Clock::real();
-    let options_of_fleet =
-        FleetOptions { limits: app.loaded.config.limits.run_limits(), ..FleetOptions::default() };
+    let options_of_fleet = FleetOptions {
+        limits: app.loaded.config.limits.run_limits(),
+        serves_untrusted: pods.is_some_and(PodPools::serve_untrusted),
+        ..FleetOptions::default()
+    };
+    let admits = pods.map(|pods| pods.identity(&store, clock)).into_iter().collect();
     let tools = FleetTools { store: store.clone(), clock, tasks: tasks.clone() };
-    let fleet = Fleet::new(options_of_fleet, Vec::new(), tools);
+    let fleet = Fleet::new(options_of_fleet, admits, tools);
     let pool = pool.with_idle_room(keep_runners).with_fleet(fleet);
     let parts = Parts { store, pool, clock, ids: Ids::random(), tasks: tasks.clone() };
     Ok(Engine::new(options, parts))

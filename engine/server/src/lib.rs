@@ -27,6 +27,7 @@ mod notifier;
 mod pace;
 pub mod permission;
 mod plans;
+pub mod pods;
 mod process;
 pub mod put_back;
 mod requests;

@@ -23,8 +23,9 @@ struct Door {
     tasks: Tasks,
 }
 
-/// The route, for a process that drives runs.
-pub fn routes(fleet: Fleet, tasks: Tasks) -> Router {
+/// The route, for a process that drives runs; without a fleet there is none.
+pub fn routes(fleet: Option<Fleet>, tasks: Tasks) -> Router {
+    let Some(fleet) = fleet else { return Router::new() };
     Router::new().route("/api/v1/runners/connect", get(connect)).with_state(Door { fleet, tasks })
 }
 

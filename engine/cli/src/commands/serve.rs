@@ -3,6 +3,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
@@ -26,13 +27,16 @@ use tokio::{
 };
 
 mod login;
+mod machines;
 
+use self::machines::Machines;
 use crate::{
     app::App,
     browser,
     exit::Exit,
     failure::{Failure, Outcome, from_store},
     output,
+    pods::PodPools,
     talk::LogFormat,
     traces::{self, Wanted},
     vault,
@@ -133,21 +137,20 @@ async fn serve(args: &ServeArgs, app: &App) -> Outcome {
     // A process that drives no run sees none end.
     let traced = if roles.drives { traces::exporter(app, Some(wanted), clock)? } else { None };
     let (exporter, traces) = traced.unzip();
-    let lease = duration(&args.lease)?;
+    let (lease, quotas) = (duration(&args.lease)?, quotas(args, app));
     let (keep_runners, drives) = (args.keep_runners, roles.drives);
-    let serving = Serving { lease, keep_runners, drives, traces, quotas: quotas(args, app) };
+    let pods = PodPools::open(app, drives).await?.map(Arc::new);
+    let serving = Serving { lease, keep_runners, drives, traces, quotas, pods: pods.clone() };
     let watchdog = Watchdog::new(clock);
     let making = Making { store: &store, tasks: &tasks, watchdog: &watchdog, stop: &stop };
     let engine = wiring::serving_engine(app, store.clone(), &tasks, serving)?;
-    if roles.drives {
-        report_walls(&engine, app).await;
-    }
-    let fleet = engine.fleet().filter(|_| roles.drives).cloned();
+    report_walls(&engine, app, roles).await;
+    let machines = Machines::of(&engine, pods.as_ref(), roles.drives, &store, clock)?;
     let server = server_of(args, app, &making, engine)?;
     let public = public(args, listener.as_ref());
     // Without requests no client secret is needed.
-    let config = &app.loaded.config.login;
-    let login = if roles.answers { login::login(config, &public, clock)? } else { None };
+    let config = Some(&app.loaded.config.login).filter(|_| roles.answers);
+    let login = config.map(|config| login::login(config, &public, clock)).transpose()?.flatten();
     // It answers for as long as it works.
     let (done, over) = Shutdown::new();
     let api = Api::new(server::Parts {
@@ -165,10 +168,9 @@ async fn serve(args: &ServeArgs, app: &App) -> Outcome {
     });
     let routes = if roles.answers {
         hint(&store, app).await?;
-        let runners = fleet.clone().map(|fleet| runners::routes(fleet, tasks.clone()));
-        let others = receive::hooks(&server).merge(runners.unwrap_or_default());
-        let others = limit::hooks(api.clone(), others);
-        router(api).merge(others)
+        let others =
+            receive::hooks(&server).merge(runners::routes(machines.fleet(), tasks.clone()));
+        router(api.clone()).merge(limit::hooks(api, others))
     } else {
         probes(api)
     };
@@ -187,10 +189,7 @@ async fn serve(args: &ServeArgs, app: &App) -> Outcome {
     if let Some(exporter) = exporter {
         parts.spawn("export traces", exporter.work(store, over));
     }
-    if let Some(fleet) = fleet {
-        let until = stop.clone();
-        parts.spawn("watch runners", async move { fleet.watch(until).await });
-    }
+    machines.spawn(&mut parts, &stop);
     parts.spawn("keep metrics", upkeep(clock, stop));
     parts.spawn("work", async move {
         match roles.drives {
@@ -266,7 +265,10 @@ struct Making<'a> {
 }
 
 /// Warns, before the first step starts, if steps of own commits are not fully isolated.
-async fn report_walls(engine: &Engine, app: &App) {
+async fn report_walls(engine: &Engine, app: &App, roles: Roles) {
+    if !roles.drives {
+        return;
+    }
     let warn = |text: &str| output::say(&format!("warning: {text}"));
     match engine.own_isolation().await {
         Isolation::Ready(open) => open.iter().for_each(|open| warn(open)),

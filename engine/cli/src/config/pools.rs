@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use plue_pool::RequiredFor;
 use serde::{Deserialize, Serialize};
 
-use super::RunnerConfig;
+use super::{RunnerConfig, kubernetes::KubernetesPool};
 
 /// `[pools]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,6 +16,8 @@ pub struct PoolsConfig {
     pub local: LocalConfig,
     /// For the runs of strangers.
     pub untrusted: UntrustedConfig,
+    /// Pools of pods.
+    pub kubernetes: Vec<KubernetesPool>,
 }
 
 /// Section `[pools.local]`: isolation of the steps of own commits on a server.
@@ -73,6 +75,7 @@ impl PoolsConfig {
                 max_processes: default.max_processes,
                 max_memory_bytes: default.max_memory_bytes,
             },
+            kubernetes: Vec::new(),
         }
     }
 }

@@ -128,3 +128,43 @@ fn a_value_of_the_wrong_type_is_refused() {
     let environment = Environment::from([("PLUE_RUNNER_GRACE", "soon")]);
     assert!(Loaded::load(&no_flags(), &environment, None).is_err());
 }
+
+#[test]
+fn pools_of_pods_are_read_and_checked() {
+    let load = |cluster: &str, pools: &str| {
+        let home = tempfile::tempdir().unwrap();
+        let text = home.path().display().to_string();
+        write(&home.path().join(".config/plue/config.toml"), &format!("[kubernetes]\n{cluster}"));
+        let environment =
+            Environment::from([("HOME", text.as_str()), ("PLUE_POOLS_KUBERNETES", pools)]);
+        Loaded::load(&no_flags(), &environment, None).map(|loaded| loaded.config)
+    };
+    let cluster = "namespace = \"ci\"\nowner_config_map = \"o\"\nengine_url = \"http://e\"\n";
+    let with_image = format!("{cluster}runner_image = \"plue/runner:1\"\n");
+    let config = load(
+        &with_image,
+        "[{name = \"default\", min_idle = 2, cpu = \"500m\", node_selector = {disk = \"ssd\"}, \
+          tolerations = [{operator = \"Exists\"}], host_users = false}]",
+    );
+    let config = config.unwrap();
+    let pool = &config.pools.kubernetes[0];
+    assert_eq!((pool.size.min_idle, pool.size.max, pool.limits.cpu.as_str()), (2, 10, "500m"));
+    assert_eq!(pool.image(&config.kubernetes), Some("plue/runner:1"));
+    assert_eq!(pool.placement.node_selector["disk"], "ssd");
+    assert_eq!((pool.placement.host_users, pool.cooldown().unwrap().as_secs()), (Some(false), 300));
+    for (cluster, pool, expected) in [
+        ("", "name = \"a\"", "needs kubernetes.namespace"),
+        (cluster, "name = \"a\"", "there is no `image`"),
+        (&with_image, "name = \"local\"", "a pool of the engine itself"),
+        (&with_image, "name = \"Upper\"", "a name has"),
+        (&with_image, "name = \"a\", min_idel = 1", "unknown key `min_idel`"),
+        (&with_image, "name = \"a\", trust = \"some\"", "expected own or untrusted"),
+        (&with_image, "name = \"a\", min_idle = 5, max = 4", "max is at least"),
+        (&with_image, "name = \"a\", cooldown = \"soon\"", "cooldown"),
+        (&with_image, "name = \"a\"}, {name = \"a\"", "another pool has this name"),
+    ] {
+        let refused =
+            load(cluster, &format!("[{{{pool}}}]")).unwrap_err().diagnostics[0].message.clone();
+        assert!(refused.contains(expected), "{pool}: {refused}");
+    }
+}

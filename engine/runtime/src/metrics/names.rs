@@ -222,6 +222,40 @@ pub const DELIVERIES_OLDEST: Gauge = Gauge {
                   plue_deliveries_waiting",
 };
 
+/// Idle runners of a pool of pods.
+pub const POOL_IDLE: Gauge = Gauge {
+    name: "plue_pool_idle_runners",
+    description: "Runners of a pool of pods without a run, starting ones included, by pool; reported by \
+                  the engine that manages it",
+};
+
+/// Idle runners that a pool of pods should have.
+pub const POOL_TARGET: Gauge = Gauge {
+    name: "plue_pool_target_runners",
+    description: "Idle runners that a pool of pods should have now, by pool",
+};
+
+/// Runs that wait for a runner of a pool.
+pub const POOL_WAITING_RUNS: Gauge = Gauge {
+    name: "plue_pool_waiting_runs",
+    description: "Runs of all engines that wait for a runner of a pool of pods, by pool",
+};
+
+/// Pools that cannot grow.
+pub const POOL_DEGRADED: Gauge = Gauge {
+    name: "plue_pool_degraded",
+    description: "1 while a pool of pods has fewer runners than it should and cannot get them, by pool; \
+                  `plue pool status` has the reason",
+};
+
+/// Disagreements of rows, pods and sessions.
+pub const POOL_DRIFT: Counter = Counter {
+    name: "plue_pool_drift_total",
+    description: "Disagreements between rows, pods and sessions that a pass found, by class \
+                  (row_without_pod, pod_without_row, uid_mismatch, terminal_pod, dead_session, \
+                  foreign_pod)",
+};
+
 /// All counters.
 pub const COUNTERS: &[Counter] = &[
     EVALUATIONS,
@@ -240,10 +274,20 @@ pub const COUNTERS: &[Counter] = &[
     CLAUDE_COST,
     DELIVERIES_REFUSED,
     CLAUDE_REFUSALS,
+    POOL_DRIFT,
 ];
 
 /// All gauges, to be described to the exporter.
-pub const GAUGES: &[Gauge] = &[DISK_FREE, DISK_LOW, DELIVERIES_WAITING, DELIVERIES_OLDEST];
+pub const GAUGES: &[Gauge] = &[
+    DISK_FREE,
+    DISK_LOW,
+    DELIVERIES_WAITING,
+    DELIVERIES_OLDEST,
+    POOL_IDLE,
+    POOL_TARGET,
+    POOL_WAITING_RUNS,
+    POOL_DEGRADED,
+];
 
 /// All histograms.
 pub const HISTOGRAMS: &[Histogram] = &[
