@@ -27,6 +27,7 @@ pub mod log_view;
 pub mod place;
 pub mod report;
 pub mod retry;
+pub mod runner;
 pub mod story;
 pub mod test_results;
 pub mod told;

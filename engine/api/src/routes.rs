@@ -26,6 +26,7 @@ pub(crate) mod logs;
 mod messages;
 mod place;
 mod plans;
+mod pools;
 pub(crate) mod repositories;
 mod run_log;
 pub(crate) mod runs;
@@ -75,6 +76,7 @@ pub fn all() -> Vec<Endpoint> {
         callbacks::endpoints(),
         place::endpoints(),
         executors::endpoints(),
+        pools::endpoints(),
         repositories::endpoints(),
         workflows::endpoints(),
         events::endpoints(),

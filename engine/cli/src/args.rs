@@ -205,6 +205,12 @@ pub enum Command {
     Runners(crate::commands::place::PlaceArgs),
     /// List pools of runners and what is queued for them
     Pools(crate::commands::place::PlaceArgs),
+    /// Register, list, drain and remove machines that run steps of a server
+    #[command(subcommand)]
+    Runner(crate::commands::runner::RunnerCommand),
+    /// Show, drain and scale pools of pods
+    #[command(subcommand)]
+    Pool(crate::commands::pool::PoolCommand),
     /// Show what runs used, by repository, workflow or organisation
     Usage(crate::commands::place::UsageArgs),
     /// Show who changed what

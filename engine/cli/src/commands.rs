@@ -33,6 +33,7 @@ mod migrate;
 pub mod open;
 pub mod place;
 pub mod plan;
+pub mod pool;
 pub mod prompt;
 pub mod replay;
 pub mod repo;
@@ -40,6 +41,7 @@ mod rerun;
 mod resume;
 pub mod retry;
 pub mod run;
+pub mod runner;
 pub(crate) mod runs;
 mod schema;
 pub mod secret;
@@ -107,6 +109,8 @@ pub fn dispatch(command: Command, app: &App) -> Outcome {
         Command::Workflow(command) => workflow::run(&command, app),
         Command::Runners(args) => place::runners(&args, app),
         Command::Pools(args) => place::pools(&args, app),
+        Command::Runner(command) => runner::run(&command, app),
+        Command::Pool(command) => pool::run(&command, app),
         Command::Usage(args) => place::usage(&args, app),
         Command::Config(command) => config::run(&command, app),
     }

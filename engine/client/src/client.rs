@@ -15,6 +15,7 @@ use crate::{
     lists::Lists,
     logs::Logs,
     repositories::Repositories,
+    runners::Runners,
     runs::Runs,
     secrets::Secrets,
     tokens::Tokens,
@@ -91,6 +92,12 @@ impl Client {
     #[must_use]
     pub fn tokens(&self) -> Tokens<'_> {
         Tokens(self)
+    }
+
+    /// Runners of other machines, and pools of pods.
+    #[must_use]
+    pub fn runners(&self) -> Runners<'_> {
+        Runners(self)
     }
 
     /// Outgoing webhooks with their deliveries.

@@ -12,6 +12,7 @@ mod http;
 mod lists;
 mod logs;
 mod repositories;
+mod runners;
 mod runs;
 mod secrets;
 mod tokens;
@@ -25,6 +26,7 @@ pub use crate::{
     lists::{Lists, UsageQuery},
     logs::Logs,
     repositories::Repositories,
+    runners::Runners,
     runs::{RunQuery, RunReference, Runs},
     secrets::{SecretScope, Secrets},
     tokens::Tokens,

@@ -8,11 +8,12 @@ use jiff::Timestamp;
 use plue_flow::RunStatus;
 use plue_plan::RunId;
 use plue_store::{
-    DeliverySummary, QueueRow, RepoRow, RunnerKind, RunnerRow, UsageBy, UsageRow,
-    delivery::Dispatch, secret::SecretRow,
+    DeliverySummary, QueueRow, RepoRow, RunnerKind, RunnerRow, RunnerState, UsageBy, UsageRow,
+    delivery::Dispatch, pool::PoolRow, secret::SecretRow,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
 use crate::records::{claude::ClaudeUsageRecord, workflow::PauseRecord};
 
@@ -189,6 +190,28 @@ pub struct PoolRecord {
     pub queued: u64,
     /// Attempts that a runner has.
     pub running: u64,
+    /// Its settings, if its runners are pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pods: Option<PodPoolRecord>,
+}
+
+/// A pool whose runners are pods.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct PodPoolRecord {
+    /// Pods without a run that are in session.
+    pub idle: u64,
+    /// Pods that are starting.
+    pub warming: u64,
+    /// Idle pods to keep.
+    pub min_idle: u64,
+    /// Pods at most.
+    pub max: u64,
+    /// The sizes are those of `plue pool scale`, not of the configuration.
+    pub scaled: bool,
+    /// It gets no further pods.
+    pub draining: bool,
+    /// The reason that it has fewer pods than it should; absent: it has enough.
+    pub degraded: Option<String>,
 }
 
 /// What the runs of a repository used.
@@ -316,25 +339,55 @@ impl RunnerRecord {
 }
 
 impl PoolRecord {
-    /// The pools that runners and queues name, by name.
+    /// The pools that runners, queues and configurations of pods name, by name.
     #[must_use]
-    pub fn all(queues: &[QueueRow], runners: &[RunnerRow]) -> Vec<Self> {
+    pub fn all(queues: &[QueueRow], runners: &[RunnerRow], pods: &[PoolRow]) -> Vec<Self> {
         let queued = queues.iter().map(|queue| queue.pool.as_str());
-        let mut names: Vec<&str> =
-            queued.chain(runners.iter().map(|runner| runner.pool.as_str())).collect();
+        let of_pods = pods.iter().map(|pool| pool.name.as_str());
+        let of_runners = runners.iter().map(|runner| runner.pool.as_str());
+        let mut names: Vec<&str> = queued.chain(of_pods).chain(of_runners).collect();
         names.sort_unstable();
         names.dedup();
         let pool = |name: &str| {
             let queue = queues.iter().find(|queue| queue.pool == name);
-            let runners = runners.iter().filter(|runner| runner.pool == name).count();
+            let count = runners.iter().filter(|runner| runner.pool == name).count();
             Self {
                 name: name.to_owned(),
-                runners: runners as u64,
+                runners: count as u64,
                 queued: queue.map_or(0, |queue| queue.queued),
                 running: queue.map_or(0, |queue| queue.held),
+                pods: pods
+                    .iter()
+                    .find(|row| row.name == name)
+                    .map(|row| PodPoolRecord::of(row, runners)),
             }
         };
         names.into_iter().map(pool).collect()
+    }
+}
+
+impl PodPoolRecord {
+    fn of(row: &PoolRow, runners: &[RunnerRow]) -> Self {
+        let configured: Json = serde_json::from_str(&row.spec).unwrap_or_default();
+        let size = |set: Option<u32>, key: &str| {
+            let configured = || configured.get(key).and_then(Json::as_u64).unwrap_or(0);
+            set.map_or_else(configured, u64::from)
+        };
+        let count = |state| {
+            let is_counted = |runner: &&RunnerRow| {
+                runner.pool == row.name && runner.group.is_none() && runner.state == state
+            };
+            runners.iter().filter(is_counted).count() as u64
+        };
+        Self {
+            idle: count(RunnerState::Ready),
+            warming: count(RunnerState::Warming),
+            min_idle: size(row.min_idle, "min_idle"),
+            max: size(row.max, "max"),
+            scaled: row.min_idle.is_some() || row.max.is_some(),
+            draining: row.draining,
+            degraded: row.degraded.clone(),
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use crate::{
     extract::{Caller, Json, Path},
     limit,
     problem::Problem,
+    records::runner::{DrainRequest, RegistrationTokenRecord, RegistrationTokenRequest},
     server::Api,
     token,
 };
@@ -37,34 +38,6 @@ const LONGEST: SignedDuration = SignedDuration::from_hours(24 * 30);
 const MAX_LABELS: usize = 64;
 /// Characters of a label, pool or name.
 const MAX_NAME: usize = 128;
-
-/// A token for one registration.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RegistrationTokenRequest {
-    /// Pool of the runner; absent: `registered`.
-    #[serde(default)]
-    pub pool: Option<String>,
-    /// Labels of the runner.
-    #[serde(default)]
-    pub labels: Vec<String>,
-    /// Duration for which it is good, at most 30 days; absent: `1h`.
-    #[serde(default)]
-    pub expires_in: Option<String>,
-}
-
-/// A token that was made; this answer alone shows it.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub(super) struct RegistrationTokenRecord {
-    /// Public id of the token.
-    pub id: String,
-    /// The token: good for one runner.
-    pub token: String,
-    /// Pool of the runner.
-    pub pool: String,
-    /// From then on it is refused.
-    pub expires_at: Timestamp,
-}
 
 /// A machine that becomes a runner.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -92,14 +65,6 @@ struct RegisteredRecord {
     labels: Vec<String>,
     /// `registered`.
     state: &'static str,
-}
-
-/// An order to drain.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct DrainRequest {
-    /// Whether the runner finishes its run and gets no other; `false` takes that back.
-    draining: bool,
 }
 
 pub(super) fn endpoints() -> Vec<Endpoint> {

@@ -105,7 +105,7 @@ async fn runners(State(api): State<Api>) -> Result<axum::Json<Vec<RunnerRecord>>
 
 async fn pools(State(api): State<Api>) -> Result<axum::Json<Vec<PoolRecord>>, Problem> {
     let (queues, runners) = (api.store().queues().await?, api.store().runners(None).await?);
-    Ok(axum::Json(PoolRecord::all(&queues, &runners)))
+    Ok(axum::Json(PoolRecord::all(&queues, &runners, &api.store().pools().await?)))
 }
 
 /// A time, or the beginning of a day in UTC.
