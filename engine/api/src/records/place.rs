@@ -204,7 +204,7 @@ pub struct PodPoolRecord {
     pub warming: u64,
     /// Idle pods to keep.
     pub min_idle: u64,
-    /// Pods at most.
+    /// Pods at most, busy ones included.
     pub max: u64,
     /// The sizes are those of `plue pool scale`, not of the configuration.
     pub scaled: bool,

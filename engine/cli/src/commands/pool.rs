@@ -28,7 +28,7 @@ pub enum PoolCommand {
 /// `plue pool status`
 #[derive(Debug, Args)]
 pub struct PoolStatusArgs {
-    /// How the list is printed
+    /// Format of the list
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 }

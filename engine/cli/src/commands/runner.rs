@@ -36,7 +36,7 @@ pub struct RunnerTokenArgs {
     /// The pool of the machine [default: registered]
     #[arg(long, value_name = "NAME")]
     pub pool: Option<String>,
-    /// How long the token is good, at most 30 days [default: 1h]
+    /// Duration for which the token is good, at most 30 days [default: 1h]
     #[arg(long, value_name = "DURATION")]
     pub expires_in: Option<String>,
 }
@@ -44,7 +44,7 @@ pub struct RunnerTokenArgs {
 /// `plue runner list`
 #[derive(Debug, Args)]
 pub struct ListRunnersArgs {
-    /// How the list is printed
+    /// Format of the list
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 }

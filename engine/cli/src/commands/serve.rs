@@ -103,7 +103,7 @@ pub enum Role {
     Pool,
 }
 
-/// Where a server listens unless it is told.
+/// Address of a server without `--listen`.
 const USUAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8787);
 /// Without a wake-up the store is looked at this often: other processes write to it.
 const POLL: Duration = Duration::from_millis(200);
@@ -235,7 +235,7 @@ fn public(args: &ServeArgs, listener: Option<&TcpListener>) -> String {
     args.public_url.clone().unwrap_or_else(|| format!("http://{address}"))
 }
 
-/// Says where it listens: whoever started it waits for this line.
+/// Prints the address: the caller waits for this line.
 fn said(listener: Option<&TcpListener>) -> Result<(), Failure> {
     let Some(listener) = listener else { return output::line("plue drives runs") };
     let address = listener.local_addr().map_err(|error| Failure::infrastructure(&error))?;

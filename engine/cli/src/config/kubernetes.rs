@@ -72,7 +72,7 @@ pub struct PoolSize {
     /// Pods at most, busy ones included.
     #[serde(default = "most")]
     pub max: u32,
-    /// How long a surplus lasts before idle pods end.
+    /// Duration of a surplus before idle pods end.
     #[serde(default = "cooldown")]
     pub cooldown: DurationText,
     /// Idle pods of an older template: `on_replenish` keeps them until they are used, `recreate` ends them.
@@ -83,10 +83,10 @@ pub struct PoolSize {
 /// The limits of a pod, as Kubernetes writes quantities.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PodLimits {
-    /// Processors.
+    /// Processors, as request and limit.
     #[serde(default = "cpu")]
     pub cpu: String,
-    /// Memory.
+    /// Memory, as request and limit.
     #[serde(default = "memory")]
     pub memory: String,
     /// Disk of workspace, state and `/tmp` together.
@@ -228,7 +228,7 @@ impl KubernetesPool {
         self.cooldown().map(drop)
     }
 
-    /// How long a surplus lasts.
+    /// Duration of a surplus before idle pods end.
     ///
     /// # Errors
     /// The text is no duration.

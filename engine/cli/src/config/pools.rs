@@ -16,7 +16,7 @@ pub struct PoolsConfig {
     pub local: LocalConfig,
     /// For the runs of strangers.
     pub untrusted: UntrustedConfig,
-    /// Pools of pods.
+    /// Pools whose runners are pods, in the order in which they take over runs.
     pub kubernetes: Vec<KubernetesPool>,
 }
 

@@ -14,7 +14,7 @@ use crate::{
 pub struct RunnerDemand {
     /// Names that the runner must have.
     pub names: Vec<String>,
-    /// Runs that wait.
+    /// Number of runs that wait.
     pub waiting: u32,
 }
 
