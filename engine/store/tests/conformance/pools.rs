@@ -382,31 +382,6 @@ on_each_store! {
         }
     }
 
-    async fn demand_counts_its_own_pool_and_window(world) {
-        let fence = led(&world).await;
-        world.queued_in("r1", "a1", "warm").await;
-        world.queued_in("r2", "a2", "warm").await;
-        world.queued_in("r3", "a3", "cold").await;
-        warm(&world.store, "a", fence).await;
-        world.store.take_warm(take("r1", "own:a")).await.unwrap().unwrap();
-        let demand = |pool: &'static str, since| {
-            let store = world.store.clone();
-            async move { store.pool_demand(pool, at(since)).await.unwrap() }
-        };
-        assert_eq!(demand("warm", 8).await, PoolDemand { waiting: 1, arrivals: 1 });
-        assert_eq!(demand("warm", 9).await, PoolDemand { waiting: 1, arrivals: 0 });
-        assert_eq!(demand("cold", 8).await, PoolDemand { waiting: 1, arrivals: 0 });
-        let gone = PodGone {
-            runner: runner("a"),
-            pod_uid: None,
-            unclaimed: false,
-            reason: "its pod is gone".to_owned(),
-            at: at(12),
-        };
-        assert!(world.store.pod_gone(gone).await.unwrap());
-        assert_eq!(demand("warm", 9).await, PoolDemand { waiting: 2, arrivals: 0 });
-    }
-
     async fn leases_of_pools_are_independent(world) {
         let first = led(&world).await;
         let other = world.another().await;
