@@ -75,7 +75,8 @@ fn runs_behind_a_group_list_the_run_in_front() {
     let here = served.bench.plue(&["status", &second, "--output", "json"]).ends(0);
     assert_eq!(here.json()["waiting"], json!([expected]));
     let page = served.page(&format!("/runs/{second}"));
-    let link = format!("behind run <a href=\"/runs/{first}\">{first}</a>");
+    let link =
+        format!("behind run </bdi><a href=\"/runs/{first}\"><code dir=\"auto\">{first}</code></a>");
     assert_eq!(page.matches("waits for its turn").count(), 1, "{page}");
     assert!(page.contains(&link), "{page}");
     served.remotely(&["approve", &first, "go"]).ends(0);
