@@ -231,7 +231,7 @@ fn runs_say_that_they_wait_for_a_runner() {
                 Step.bash('train', 'true', runner='gpu')])\n";
     served.bench.write(".plue.py", plan);
     served.push();
-    let why = "step `train` waits for a runner: asks for runner=`gpu`";
+    let why = "step `train` waits for a runner: no runner with the label `gpu` is free";
     let run = loop {
         let runs = served.get("/api/v1/runs");
         let Some(id) = runs["items"][0]["id"].as_str() else { continue };
@@ -243,13 +243,13 @@ fn runs_say_that_they_wait_for_a_runner() {
     let waiting = &served.get(&format!("/api/v1/runs/{run}/status"))["waiting"];
     assert_eq!((&waiting[0]["for"], &waiting[0]["step"]), (&json!("runner"), &json!("train")));
     let page = served.page(&format!("/runs/{run}"));
-    assert!(page.contains("waits for a runner: asks for runner=`gpu`"), "{page}");
+    assert!(page.contains("waits for a runner: no runner with the label `gpu` is free"), "{page}");
     for args in [&["status", "last"][..], &["explain", "last"], &["runs"]] {
         served.bench.plue(args).ends(0).shows(&[why]);
         served.remotely(args).ends(0).shows(&[why]);
     }
     let mut follow = Saying::of(served.remote(&["run", "Big", "--repo", "acme/app"]));
-    follow.until("waits for a runner: asks for runner=`gpu`");
+    follow.until("waits for a runner: no runner with the label `gpu` is free");
     let newest = served.get("/api/v1/runs")["items"][0]["id"].as_str().unwrap().to_owned();
     served.remotely(&["cancel", &newest]).ends(0);
     follow.child.wait().unwrap();
