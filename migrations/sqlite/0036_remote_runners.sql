@@ -10,7 +10,7 @@ ALTER TABLE runner ADD COLUMN draining INTEGER NOT NULL DEFAULT 0;
 -- Tokens with which one machine each registers a runner. Used ones stay until they expire.
 CREATE TABLE runner_token (
     id TEXT NOT NULL PRIMARY KEY,
-    hash TEXT NOT NULL UNIQUE,
+    hash TEXT NOT NULL,
     pool TEXT NOT NULL,
     labels TEXT NOT NULL,
     created_by TEXT NOT NULL,
@@ -19,3 +19,4 @@ CREATE TABLE runner_token (
     used_at INTEGER,
     runner_id TEXT
 ) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX runner_token_by_hash ON runner_token (hash);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use plue_plan::{RunId, RunnerId};
 use plue_store::{
     REMOTE_POOL, RunnerKind, RunnerState, Store,
@@ -234,7 +235,7 @@ on_each_store! {
         let run = world.queued_in("r1", "a1", REMOTE_POOL).await;
         assert!(world.store.bind_runner(&runner("a"), None, &run).await.unwrap());
         // A binding counts as an arrival: pools are sized by these.
-        assert_eq!(world.store.pool_arrivals("warm", at(0)).await.unwrap(), 1);
+        assert_eq!(world.store.pool_arrivals("warm", Timestamp::UNIX_EPOCH).await.unwrap(), 1);
         // A pod is for one run: it does not come back.
         world.store.runner_gone(&runner("a"), "released", at(6)).await.unwrap();
         assert!(world.store.runner_hello(&runner("a"), "hash", "boot", at(7)).await.is_err());

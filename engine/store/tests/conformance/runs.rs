@@ -125,6 +125,8 @@ on_each_store! {
                 let _accepted = world.sql(&format!("UPDATE {table} SET {column} = '{value}'"));
             }
             let ddl = world.check_of(table, column);
+            // Checks of columns that were added later follow.
+            let ddl = ddl.split("))").next().unwrap();
             assert_eq!(ddl.matches('\'').count(), 2 * values.len(), "{table}: {ddl}");
         }
     }

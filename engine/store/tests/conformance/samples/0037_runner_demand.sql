@@ -1,0 +1,1 @@
+INSERT INTO runner_demand (engine, names, waiting) VALUES ('e1', '["gpu"]', 2);
