@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::support::Bench;
 
 /// Every command, in the order of `plue --help`.
-pub(crate) const COMMANDS: [&str; 50] = [
+pub(crate) const COMMANDS: [&str; 52] = [
     "template",
     "list",
     "plan",
@@ -45,7 +45,9 @@ pub(crate) const COMMANDS: [&str; 50] = [
     "schedule",
     "schedules",
     "runners",
+    "runner",
     "pools",
+    "pool",
     "token",
     "webhook",
     "audit",
