@@ -69,8 +69,8 @@ pub struct ServeArgs {
     /// (docs/how-to/server.md)
     #[arg(long, value_name = "N")]
     pub max_runs_per_repo: Option<usize>,
-    /// Runners that wait for another run in the workspace of their last one
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    /// Runners that wait for another run of the repository that they served last
+    #[arg(long, default_value_t = 8, value_name = "N")]
     pub keep_runners: usize,
     /// How long an engine on Postgres may be silent before the others take its runs over
     #[arg(long, default_value = "15s", value_name = "DURATION")]
