@@ -15,7 +15,7 @@ static INPUTS: LazyLock<Value> = LazyLock::new(|| json!({"a": "x", "n": -3, "lis
 fuzz_target!(|text: &str| {
     let step = StepValues { status: "success", output: &OUTPUT, error: None, visit: 1, attempts: 1 };
     let scope = Scope::new()
-        .step("a", step)
+        .step("a", step.clone())
         .step("x-y", step)
         .event(&EVENT)
         .inputs(&INPUTS)
