@@ -13,8 +13,6 @@ use axum::{
     routing::{get, post},
 };
 
-use plue_plan::capability::Capability;
-
 use crate::{access::Principal, guard, limit, link, problem::Problem, server::Api, session};
 
 mod agent;
@@ -152,22 +150,6 @@ fn is_own_form(headers: &HeaderMap) -> bool {
     let origin = text(headers, header::ORIGIN.as_str());
     let authority = origin.and_then(|origin| Some(origin.split_once("://")?.1));
     authority.is_some() && authority == text(headers, header::HOST.as_str())
-}
-
-/// A capability of a plan in words: `secret DEPLOY_KEY`.
-fn capability_words(capability: &Capability) -> String {
-    let (what, which) = match capability {
-        Capability::Secret(name) => ("secret", name),
-        Capability::Runner(name) => ("runner", name),
-        Capability::Image(name) => ("image", name),
-        Capability::Tool(name) => ("tool", name),
-        Capability::Role(name) => ("role", name),
-        Capability::Host(name) => ("host", name),
-        Capability::Plugin(name) => ("plugin", name),
-        Capability::Workflow(name) => ("workflow", name),
-        Capability::Budget(text) => ("budget", text),
-    };
-    format!("{what} {which}")
 }
 
 /// The first value of a field of a form or a query.

@@ -3,7 +3,10 @@
 //!
 //! The gate for forks and for self-changing workflows uses it. Must not decide: it only lists.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +46,24 @@ pub enum Capability {
     Workflow(String),
     /// More money or tokens than before; the text names the budget and the amount.
     Budget(String),
+}
+
+/// The capability in words: `secret DEPLOY_KEY`.
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, value) = match self {
+            Self::Secret(name) => ("secret", name),
+            Self::Runner(name) => ("runner", name),
+            Self::Image(name) => ("image", name),
+            Self::Tool(name) => ("tool", name),
+            Self::Role(name) => ("role", name),
+            Self::Host(name) => ("host", name),
+            Self::Plugin(name) => ("plugin", name),
+            Self::Workflow(name) => ("workflow", name),
+            Self::Budget(text) => ("budget", text),
+        };
+        write!(f, "{kind} {value}")
+    }
 }
 
 /// Everything that the plan may reach, sorted. Budgets are not part of it.

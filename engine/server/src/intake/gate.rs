@@ -11,7 +11,7 @@ use plue_plan::{
 use plue_store::Store;
 
 use super::dispatch::Target;
-use crate::{error::Error, notifier::report_content::words};
+use crate::error::Error;
 
 /// Capabilities named in a reason.
 const MAX_NAMED: usize = 3;
@@ -95,7 +95,7 @@ fn reason(plan: &Plan, newly: Option<&[Capability]>) -> Option<String> {
         return Some("nobody knows what it would newly reach".to_owned());
     };
     if !newly.is_empty() {
-        let named: Vec<_> = newly.iter().take(MAX_NAMED).map(words).collect();
+        let named: Vec<_> = newly.iter().take(MAX_NAMED).map(ToString::to_string).collect();
         let more = newly.len().saturating_sub(MAX_NAMED);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         return Some(format!("it would newly reach {}{more}", named.join(", ")));

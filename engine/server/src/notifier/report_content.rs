@@ -55,7 +55,7 @@ impl ReportContent {
     /// Adds a plan, and a remark if the change gains capabilities.
     pub(crate) fn add(&mut self, entry: ReportEntry, reaches: &[Capability]) {
         if !reaches.is_empty() {
-            let list: Vec<String> = reaches.iter().map(words).collect();
+            let list: Vec<String> = reaches.iter().map(ToString::to_string).collect();
             let list = list.join(", ");
             self.notices.push(format!("{} would newly reach: {list}", entry.name));
         }
@@ -84,22 +84,6 @@ pub(crate) fn removed(file: &str, name: &str) -> ReportEntry {
         outcome: DispatchOutcome::Skipped("the change removes it".to_owned()),
         change: PlanChange::Removed,
     }
-}
-
-/// A capability in words.
-pub(crate) fn words(capability: &Capability) -> String {
-    let (what, which) = match capability {
-        Capability::Secret(name) => ("secret", name),
-        Capability::Runner(name) => ("runner", name),
-        Capability::Image(name) => ("image", name),
-        Capability::Tool(name) => ("tool", name),
-        Capability::Role(name) => ("role", name),
-        Capability::Host(name) => ("host", name),
-        Capability::Plugin(name) => ("plugin", name),
-        Capability::Workflow(name) => ("workflow", name),
-        Capability::Budget(text) => ("budget", text),
-    };
-    format!("{what} {which}")
 }
 
 /// Stores the content of a commit's report, unless its repository has no forge reporter.

@@ -29,7 +29,7 @@ use crate::{
     access::Role,
     commands::RunRequest,
     extract::repo_of,
-    pages::{OwnForm, capability_words, field, html, ops::schedules::pause, reader::Reader},
+    pages::{OwnForm, field, html, ops::schedules::pause, reader::Reader},
     pauses::in_force,
     problem::Problem,
     records::workflow::PauseRecord,
@@ -143,7 +143,7 @@ fn head(row: RegisteredRow, plan: &Plan) -> Head {
         goal: plan.goal.clone().or_else(|| plan.description.clone()),
         plan: row.plan.to_string(),
         steps: plan.steps.len(),
-        reaches: capabilities(plan).iter().map(capability_words).collect(),
+        reaches: capabilities(plan).iter().map(ToString::to_string).collect(),
     }
 }
 
