@@ -79,8 +79,8 @@ impl World {
     async fn reserved(&self, calls: u64) {
         loop {
             if let Some(store) = self.store().await
-                && let Some(run) = store.runs(&RunFilter::default()).await.unwrap().first()
-                && let Some(spent) = store.spend_of(&run.id).await.unwrap().first()
+                && let Some(run) = store.runs().list(&RunFilter::default()).await.unwrap().first()
+                && let Some(spent) = store.claude().spend_of(&run.id).await.unwrap().first()
                 && spent.spend.calls >= calls
             {
                 return;
@@ -105,12 +105,12 @@ impl World {
         let state = self.claude.state();
         assert_eq!((&state["violations"], &state["requests"]), (&json!([]), &json!(2)), "{state}");
         let store = self.store().await.unwrap();
-        let run = store.runs(&RunFilter::default()).await.unwrap().remove(0);
+        let run = store.runs().list(&RunFilter::default()).await.unwrap().remove(0);
         assert_eq!(run.view.status, RunStatus::Success);
-        let spend = store.spend_of(&run.id).await.unwrap().remove(0).spend;
+        let spend = store.claude().spend_of(&run.id).await.unwrap().remove(0).spend;
         assert_eq!((spend.calls, spend.input_tokens), (2, 2 * INPUT));
-        let attempt = store.attempts(&run.id, None).await.unwrap().remove(0).claim.attempt;
-        let facts = store.transcript(&attempt).await.unwrap();
+        let attempt = store.attempts().list(&run.id, None).await.unwrap().remove(0).claim.attempt;
+        let facts = store.transcripts().of(&attempt).await.unwrap();
         for (kind, count) in [("started", 1), ("answered", 2), ("result", 1), ("ended", 1)] {
             let found = facts.iter().filter(|fact| fact["fact"] == kind).count();
             assert_eq!(found, count, "{kind}: {facts:#?}");

@@ -103,7 +103,7 @@ impl Bench {
         else {
             return Vec::new();
         };
-        let rows = store.runs(&RunFilter::default()).await.unwrap();
+        let rows = store.runs().list(&RunFilter::default()).await.unwrap();
         rows.into_iter().map(|row| row.id).collect()
     }
 
@@ -115,19 +115,20 @@ impl Bench {
     }
 
     pub(crate) async fn status(&self, run: &RunId) -> RunStatus {
-        self.store().await.run(run).await.unwrap().unwrap().view.status
+        self.store().await.runs().get(run).await.unwrap().unwrap().view.status
     }
 
     /// The last attempt of a step.
     pub(crate) async fn attempt(&self, run: &RunId, step: &str) -> AttemptRow {
-        let attempts = self.store().await.attempts(run, Some(&StepId::new(step))).await.unwrap();
+        let attempts =
+            self.store().await.attempts().list(run, Some(&StepId::new(step))).await.unwrap();
         attempts.into_iter().next_back().unwrap()
     }
 
     pub(crate) async fn logs(&self, run: &RunId) -> Logs {
         let store = self.store().await;
         let mut logs = Logs::new();
-        for attempt in store.attempts(run, None).await.unwrap() {
+        for attempt in store.attempts().list(run, None).await.unwrap() {
             let text = streams(&store, &attempt.claim.attempt).await;
             logs.insert(attempt.step.as_str().to_owned(), text);
         }

@@ -92,8 +92,8 @@ impl World {
     /// The last attempt of the step, once there is one.
     async fn attempt(&self) -> Option<(RunId, AttemptRow)> {
         let store = self.store().await?;
-        let run = store.runs(&RunFilter::default()).await.ok()?.into_iter().next()?.id;
-        let attempts = store.attempts(&run, Some(&StepId::new("ask"))).await.ok()?;
+        let run = store.runs().list(&RunFilter::default()).await.ok()?.into_iter().next()?.id;
+        let attempts = store.attempts().list(&run, Some(&StepId::new("ask"))).await.ok()?;
         Some((run, attempts.into_iter().next_back()?))
     }
 
@@ -102,14 +102,14 @@ impl World {
         let (Some((_, attempt)), Some(store)) = (self.attempt().await, self.store().await) else {
             return Vec::new();
         };
-        store.transcript(&attempt.claim.attempt).await.unwrap()
+        store.transcripts().of(&attempt.claim.attempt).await.unwrap()
     }
 
     async fn spend(&self) -> Spend {
         let (Some((run, _)), Some(store)) = (self.attempt().await, self.store().await) else {
             return Spend::default();
         };
-        store.spend_of(&run).await.unwrap().into_iter().next().unwrap_or_default().spend
+        store.claude().spend_of(&run).await.unwrap().into_iter().next().unwrap_or_default().spend
     }
 
     /// Waits until money for so many calls was reserved: the last is about to be made.
@@ -191,7 +191,7 @@ impl World {
         assert_eq!((spend.calls, spend.input_tokens), (calls, answers * INPUT));
         let scope = format!("run {run}");
         let store = self.store().await.unwrap();
-        let spent = store.spent(&scope).await.unwrap().total();
+        let spent = store.claude().spent(&scope).await.unwrap().total();
         assert_eq!(spent, spend.cost, "every call, and each once");
         assert!(spend.cost > 0);
     }

@@ -143,12 +143,12 @@ async fn failure_case_20_a_postgres_that_is_full_ends_the_command_with_5_and_los
     disk.grow();
     bench.plue(&["resume", "--database", &server.url()]).ends(0);
     let store = Store::open(StoreOptions::new(server.url()).existing()).await.unwrap();
-    let runs = store.runs(&RunFilter::default()).await.unwrap();
+    let runs = store.runs().list(&RunFilter::default()).await.unwrap();
     assert_eq!((runs.len(), runs[0].view.status), (1, RunStatus::Success));
     assert_eq!(bench.lines("ran"), 1);
     let wrong = violations(&store, &runs[0].id).await;
     assert!(wrong.is_empty(), "{wrong:#?}");
-    let attempts = store.attempts(&runs[0].id, None).await.unwrap();
+    let attempts = store.attempts().list(&runs[0].id, None).await.unwrap();
     assert_eq!(attempts.len(), 1);
     let log = &streams(&store, &attempts[0].claim.attempt).await["Stdout"];
     assert_eq!(log.len(), 16_000_000 + 210_527 + 4);

@@ -182,7 +182,7 @@ async fn three_engines_and_one_postgres_end_a_thousand_runs_whoever_is_killed() 
     assert_eq!(runs.into_iter().map(|row| row.id).collect::<BTreeSet<RunId>>(), ids);
     let store = fleet.store().await;
     for run in &ids {
-        let attempts = store.attempts(run, None).await.unwrap();
+        let attempts = store.attempts().list(run, None).await.unwrap();
         for step in ["a", "b", "c"] {
             let made: Vec<_> = attempts.iter().filter(|row| row.step.as_str() == step).collect();
             let file = fleet.bench.state().join(format!("workspaces/{run}/ran.{step}"));
@@ -205,33 +205,33 @@ async fn failure_case_46_an_engine_that_was_stopped_and_comes_back_writes_nothin
         Clock::real().sleep(LOOK).await;
     }
     let store = fleet.store().await;
-    let first = store.driver_of(&run).await.unwrap().unwrap();
+    let first = store.drives().driver_of(&run).await.unwrap().unwrap();
     fleet.signal(0, Signal::STOP);
     fleet.start(1);
     // It takes the run over, with the runner or with a new attempt.
     let taken_over =
         |driver: &Option<String>| driver.as_ref().is_some_and(|driver| *driver != first);
-    while !taken_over(&store.driver_of(&run).await.unwrap()) {
+    while !taken_over(&store.drives().driver_of(&run).await.unwrap()) {
         Clock::real().sleep(LOOK).await;
     }
     std::fs::write(workspace.join("go"), "").unwrap();
-    while store.run(&run).await.unwrap().unwrap().view.status != RunStatus::Success
-        || store.driver_of(&run).await.unwrap().is_some()
+    while store.runs().get(&run).await.unwrap().unwrap().view.status != RunStatus::Success
+        || store.drives().driver_of(&run).await.unwrap().is_some()
     {
         Clock::real().sleep(LOOK).await;
     }
-    let before = store.load_run(&run).await.unwrap().unwrap();
+    let before = store.runs().load(&run).await.unwrap().unwrap();
     fleet.signal(0, Signal::CONT);
     // It has found out, and is an engine again, under another name.
     let pid = fleet.pid(0);
     loop {
-        let engines = store.engines().await.unwrap();
+        let engines = store.engines().list().await.unwrap();
         if engines.iter().any(|row| row.pid == pid && row.id != first) {
             break;
         }
         Clock::real().sleep(LOOK).await;
     }
-    let after = store.load_run(&run).await.unwrap().unwrap();
+    let after = store.runs().load(&run).await.unwrap().unwrap();
     assert_eq!((before.run, before.journal), (after.run, after.journal));
     store.close().await;
     assert_eq!(fleet.ends_well().await.len(), 1);
@@ -260,7 +260,7 @@ async fn three_engines_make_one_run_for_each_tick_of_a_schedule() {
         due_at,
     };
     // As if all engines had been away for four days.
-    store.take_tick(tick, now).await.unwrap();
+    store.repos().take_tick(tick, now).await.unwrap();
     fleet.start_all();
     while fleet.runs().await.len() < 4 || fleet.open_runs().await > 0 {
         Clock::real().sleep(LOOK).await;
@@ -268,7 +268,7 @@ async fn three_engines_make_one_run_for_each_tick_of_a_schedule() {
     let runs = fleet.ends_well().await;
     let mut ticks = BTreeSet::new();
     for run in &runs {
-        let event = store.run_source(&run.id).await.unwrap().unwrap().event;
+        let event = store.outputs().source_of_run(&run.id).await.unwrap().unwrap().event;
         ticks.insert(event["schedule"]["scheduled_at"].as_str().unwrap().to_owned());
     }
     assert_eq!((runs.len(), ticks.len()), (4, 4), "{ticks:?}");
@@ -286,16 +286,16 @@ async fn failure_case_15_an_engine_that_drains_hands_its_runs_over_and_no_step_f
         Clock::real().sleep(LOOK).await;
     }
     let store = fleet.store().await;
-    let first = store.driver_of(&run).await.unwrap();
+    let first = store.drives().driver_of(&run).await.unwrap();
     fleet.start(1);
     fleet.signal(0, Signal::TERM);
     // Its runner must not be given the second step.
     until(|| fleet.drains(0)).await;
     std::fs::write(workspace.join("go"), "").unwrap();
-    while store.run(&run).await.unwrap().unwrap().view.status != RunStatus::Success {
+    while store.runs().get(&run).await.unwrap().unwrap().view.status != RunStatus::Success {
         Clock::real().sleep(LOOK).await;
     }
-    let attempts = store.attempts(&run, None).await.unwrap();
+    let attempts = store.attempts().list(&run, None).await.unwrap();
     assert_eq!(attempts.len(), 2, "{attempts:#?}");
     assert_ne!(attempts[0].runner, attempts[1].runner, "the second step ran elsewhere");
     assert!(first.is_some());

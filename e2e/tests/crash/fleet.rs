@@ -230,9 +230,10 @@ impl Fleet {
     pub(crate) async fn runs(&self) -> Vec<RunRow> {
         let store = self.store().await;
         let mut runs =
-            store.runs(&RunFilter { limit: 1_000, ..RunFilter::default() }).await.unwrap();
+            store.runs().list(&RunFilter { limit: 1_000, ..RunFilter::default() }).await.unwrap();
         while let Ok(more) = store
-            .runs(&RunFilter {
+            .runs()
+            .list(&RunFilter {
                 limit: 1_000,
                 before: runs.last().map(|row| row.id.clone()),
                 ..RunFilter::default()
@@ -252,7 +253,7 @@ impl Fleet {
     /// Runs that have not ended.
     pub(crate) async fn open_runs(&self) -> usize {
         let store = self.store().await;
-        let open = store.unfinished_runs().await.unwrap().len();
+        let open = store.runs().unfinished().await.unwrap().len();
         store.close().await;
         open
     }
@@ -273,10 +274,10 @@ impl Fleet {
             assert_eq!(run.view.status, RunStatus::Success, "{run:?}\n{}", self.said());
             let wrong = violations(&store, &run.id).await;
             assert!(wrong.is_empty(), "{wrong:#?}\n{}", self.said());
-            assert_eq!(store.driver_of(&run.id).await.unwrap(), None, "{run:?}");
+            assert_eq!(store.drives().driver_of(&run.id).await.unwrap(), None, "{run:?}");
         }
-        assert_eq!(store.engines().await.unwrap(), [], "engines that ended in order");
-        assert_eq!(store.runners(None).await.unwrap(), [], "runners are left");
+        assert_eq!(store.engines().list().await.unwrap(), [], "engines that ended in order");
+        assert_eq!(store.runners().list(None).await.unwrap(), [], "runners are left");
         for n in 0..ENGINES {
             let runners = fs::read_dir(self.state(n).join("runners"));
             let left: Vec<_> = runners.into_iter().flatten().collect();

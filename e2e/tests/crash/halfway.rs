@@ -53,7 +53,8 @@ async fn a_retry_that_was_killed_while_it_put_files_back_does_so_when_it_is_aske
             bench.plue(&["resume"]);
         }
         assert_eq!(bench.status(&run).await, RunStatus::Success);
-        let attempts = bench.store().await.attempts(&run, Some(&"bend".into())).await.unwrap();
+        let attempts =
+            bench.store().await.attempts().list(&run, Some(&"bend".into())).await.unwrap();
         assert_eq!(attempts.len(), 2, "it was not begun in between");
         assert_eq!(bench.logs(&run).await["bend"], found, "it finds what it found before");
         bench.nothing_is_left().await;
@@ -102,7 +103,7 @@ async fn a_cache_that_was_being_unpacked_at_a_kill_is_there_whole_or_not_at_all(
         }
         if what.ends_with("gone") {
             let store = Store::open(StoreOptions::sqlite(&bench.database())).await.unwrap();
-            store.evict_caches(0, Clock::real().now()).await.unwrap();
+            store.caches().evict(0, Clock::real().now()).await.unwrap();
             store.close().await;
         }
         if what == "runner" {
@@ -139,13 +140,13 @@ def workflow():
 /// How much is stored of a run that is being opened: 1 its row, 2 its attempts, 3 some of its log, 4 all.
 async fn stage(bench: &Bench, run: &RunId) -> Option<u8> {
     let store = Store::open(StoreOptions::sqlite(&bench.database()).read_only()).await.ok()?;
-    let imported = store.imported(run).await.ok()??;
+    let imported = store.archive().imported(run).await.ok()??;
     if !imported.manifest.is_empty() {
         return Some(4);
     }
-    let attempts = store.attempts(run, Some(&"loud".into())).await.ok()?;
+    let attempts = store.attempts().list(run, Some(&"loud".into())).await.ok()?;
     let Some(attempt) = attempts.first() else { return Some(1) };
-    let log = store.read_log(&attempt.claim.attempt, LogRange::Bytes(0..1)).await.ok()?;
+    let log = store.logs().read(&attempt.claim.attempt, LogRange::Bytes(0..1)).await.ok()?;
     Some(if log.is_empty() { 2 } else { 3 })
 }
 

@@ -40,13 +40,17 @@ async fn an_engine_or_runner_killed_while_files_are_kept_leaves_each_file_once()
         assert_eq!(bench.status(&run).await, RunStatus::Success, "{what}");
         let store = bench.store().await;
         let attempt = bench.attempt(&run, "make").await.claim.attempt;
-        let files = store.artifacts(&run).await.unwrap();
+        let files = store.artifacts().list(&run).await.unwrap();
         let files: Vec<_> = files.iter().filter(|row| row.attempt == attempt).collect();
         assert_eq!(files.len(), 200, "{what}");
         for file in files {
-            assert!(store.blob_stat(&file.blob).await.unwrap().is_some(), "{what}: {}", file.path);
+            assert!(
+                store.blobs().stat(&file.blob).await.unwrap().is_some(),
+                "{what}: {}",
+                file.path
+            );
         }
-        let cached = store.cache_entries().await.unwrap();
+        let cached = store.caches().list().await.unwrap();
         assert_eq!(cached.len(), 1, "{what}");
         bench.nothing_is_left().await;
     }

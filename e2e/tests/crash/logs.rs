@@ -26,18 +26,18 @@ fn run(bench: &Bench, more: &[&str]) -> u64 {
 }
 
 async fn only_run(store: &Store) -> RunId {
-    let runs = store.runs(&RunFilter::default()).await.unwrap();
+    let runs = store.runs().list(&RunFilter::default()).await.unwrap();
     assert_eq!(runs.len(), 1);
     runs[0].id.clone()
 }
 
 /// Reads the log of a step in pages and hands them over.
 async fn read(store: &Store, run: &RunId, step: &str, mut take: impl FnMut(&[u8])) -> u64 {
-    let attempts = store.attempts(run, Some(&StepId::new(step))).await.unwrap();
+    let attempts = store.attempts().list(run, Some(&StepId::new(step))).await.unwrap();
     let id = &attempts.last().unwrap().claim.attempt;
     let mut at = 0;
     loop {
-        let pieces = store.read_log(id, LogRange::Bytes(at..at + PAGE)).await.unwrap();
+        let pieces = store.logs().read(id, LogRange::Bytes(at..at + PAGE)).await.unwrap();
         let Some(last) = pieces.last() else { return at };
         at = last.end();
         pieces.iter().for_each(|piece| take(&piece.bytes));

@@ -188,7 +188,7 @@ async fn failure_case_14_kills_of_the_engine_alone_cost_no_attempt() {
         let killed = disturb(&bench, &mut lot, Some(Victim::Engine)).await;
         check(&bench, &expected, round, &killed).await;
         let run = bench.run().await;
-        let attempts = bench.store().await.attempts(&run, None).await.unwrap();
+        let attempts = bench.store().await.attempts().list(&run, None).await.unwrap();
         for step in expected.keys() {
             let made: Vec<_> = attempts.iter().filter(|row| row.step.as_str() == step).collect();
             let ran = bench.lines(&format!("ran.{step}"));

@@ -51,9 +51,9 @@ fn folders(path: &Path) -> usize {
 }
 
 async fn log(store: &Store, run: &plue_plan::RunId, step: &str) -> String {
-    let attempts = store.attempts(run, Some(&StepId::new(step))).await.unwrap();
+    let attempts = store.attempts().list(run, Some(&StepId::new(step))).await.unwrap();
     let id = &attempts.last().unwrap().claim.attempt;
-    let pieces = store.read_log(id, LogRange::Bytes(0..u64::MAX)).await.unwrap();
+    let pieces = store.logs().read(id, LogRange::Bytes(0..u64::MAX)).await.unwrap();
     let bytes = pieces.into_iter().filter(|piece| piece.stream.is_output());
     String::from_utf8(bytes.flat_map(|piece| piece.bytes).collect()).unwrap()
 }
@@ -82,12 +82,12 @@ async fn engines_on_several_machines_share_runs_with_their_files_and_artifacts()
     let ended = fleet.ends_well().await;
     assert_eq!(ended.len(), runs.len());
     assert!(!fleet.state(1).join("blobs").exists() && !fleet.state(0).join("blobs").exists());
-    let store = fleet.store().await.with_shelf(Arc::new(objects.bucket()));
+    let store = fleet.store().await.with_blob_store(Arc::new(objects.bucket()));
     let expected: String = (1..=20_000).map(|n| format!("{n}\n")).collect();
     for run in &runs {
         assert_eq!(log(&store, run, "use").await, "20000\n");
-        let files = store.artifacts(run).await.unwrap();
-        let kept = store.whole_blob(&files[0].blob, 1_000_000).await.unwrap().unwrap();
+        let files = store.artifacts().list(run).await.unwrap();
+        let kept = store.blobs().whole(&files[0].blob, 1_000_000).await.unwrap().unwrap();
         assert!(kept == expected.as_bytes());
     }
     // One archive for the commit, one artifact.
@@ -113,9 +113,9 @@ async fn a_run_whose_machine_is_gone_goes_on_on_another_with_the_files_that_its_
     while !up(&fleet, 0) {
         Clock::real().sleep(LOOK).await;
     }
-    let store = fleet.store().await.with_shelf(Arc::new(objects.bucket()));
+    let store = fleet.store().await.with_blob_store(Arc::new(objects.bucket()));
     let states = async |step: &str| {
-        let attempts = store.attempts(&run, Some(&StepId::new(step))).await.unwrap();
+        let attempts = store.attempts().list(&run, Some(&StepId::new(step))).await.unwrap();
         attempts.into_iter().map(|row| row.state).collect::<Vec<_>>()
     };
     // Its start has to be stored: before that a loss is free.

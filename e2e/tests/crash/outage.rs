@@ -46,7 +46,7 @@ async fn failure_case_16_postgres_is_restarted_and_nothing_is_lost() {
     assert!(said.contains("the database answers again"), "{said}");
     assert_eq!((bench.lines("ran"), bench.lines("ran.other"), bench.lines("ran.last")), (1, 1, 1));
     let store = Store::open(StoreOptions::new(server.url()).existing()).await.unwrap();
-    let runs = store.runs(&RunFilter::default()).await.unwrap();
+    let runs = store.runs().list(&RunFilter::default()).await.unwrap();
     assert_eq!(runs.len(), 1);
     assert_eq!(runs[0].view.status, RunStatus::Success);
     let wrong = violations(&store, &runs[0].id).await;
@@ -55,7 +55,7 @@ async fn failure_case_16_postgres_is_restarted_and_nothing_is_lost() {
     for (step, log) in
         [("gate", "before\nafter\n"), ("other", numbers.as_str()), ("last", "last\n")]
     {
-        let attempts = store.attempts(&runs[0].id, Some(&step.into())).await.unwrap();
+        let attempts = store.attempts().list(&runs[0].id, Some(&step.into())).await.unwrap();
         assert_eq!(attempts.len(), 1, "{step} was tried once");
         assert_eq!(streams(&store, &attempts[0].claim.attempt).await["Stdout"], log.as_bytes());
     }

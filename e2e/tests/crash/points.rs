@@ -196,7 +196,7 @@ def workflow():
     let run = bench.run().await;
     kill_process(Pid::from_child(&engine), Signal::INT).unwrap();
     loop {
-        let stored = bench.store().await.load_run(&run).await.unwrap().unwrap();
+        let stored = bench.store().await.runs().load(&run).await.unwrap().unwrap();
         let asked =
             |fact: &plue_flow::Fact| matches!(fact, plue_flow::Fact::CancelRequested { .. });
         if stored.journal.iter().any(|(_, fact)| asked(fact)) {

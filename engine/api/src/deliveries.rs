@@ -15,6 +15,6 @@ pub async fn records(
     let dispatches = rows.iter().flat_map(|row| &row.dispatches);
     let started = dispatches.flat_map(|all| &all.workflows).filter_map(|one| one.run.clone());
     let runs: Vec<_> = started.collect();
-    let statuses = store.run_statuses(&runs).await?;
+    let statuses = store.runs().statuses(&runs).await?;
     Ok(rows.into_iter().map(|row| DeliveryRecord::of(row, &statuses)).collect())
 }

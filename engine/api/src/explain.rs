@@ -52,10 +52,10 @@ pub async fn explained(
 ) -> Result<ExplainRecord, Error> {
     let Subject { row: run, plan, .. } = subject;
     let id = &run.id;
-    let facts = store.load_run(id).await?.map(|stored| stored.journal).unwrap_or_default();
+    let facts = store.runs().load(id).await?.map(|stored| stored.journal).unwrap_or_default();
     let journal = Journal::read(&facts, plan, zone);
-    let rows = store.steps(id).await?;
-    let notes = store.notes(id).await?;
+    let rows = store.runs().steps(id).await?;
+    let notes = store.outputs().notes(id).await?;
     let mut steps = Vec::new();
     for step in plan.all_steps().filter(|step| only.is_none_or(|only| *only == step.id)) {
         let Some(row) = rows.iter().find(|row| row.view.step == step.id) else { continue };
@@ -74,7 +74,7 @@ pub async fn explained(
             | StepStatus::Skipped
             | StepStatus::Cancelled => Vec::new(),
         };
-        let attempts = store.attempts(id, Some(&step.id)).await?;
+        let attempts = store.attempts().list(id, Some(&step.id)).await?;
         steps.push(Story {
             row: StepRecord::of(row).named(subject.run),
             depends_on: journal::dependencies(&step.depends_on, &rows),
@@ -110,19 +110,19 @@ pub async fn status(
 ) -> Result<StatusRecord, Error> {
     let Subject { row, source, plan, run } = subject;
     let waits = waits::of_run(store, row).await?;
-    let notes = store.notes(&row.id).await?;
+    let notes = store.outputs().notes(&row.id).await?;
     let tests = TestsRecord::brief(store, &row.id).await?;
-    let spends = store.spend_of(&row.id).await?;
+    let spends = store.claude().spend_of(&row.id).await?;
     let told = StatusRecord::of(&waits.row(row), source, plan, run, steps);
     Ok(told.with_notes(&notes).with_tests(tests).with_usage(&spends).with_waits(waits.records))
 }
 
 async fn last_lines(store: &Store, run: &RunId, step: &StepId) -> Result<Vec<String>, Error> {
-    let attempts = store.attempts(run, Some(step)).await?;
+    let attempts = store.attempts().list(run, Some(step)).await?;
     let Some(last) = attempts.iter().rev().find(|attempt| attempt.log_bytes > 0) else {
         return Ok(Vec::new());
     };
-    let pieces = store.read_log(&last.claim.attempt, LogRange::Tail(LAST_LINES)).await?;
+    let pieces = store.logs().read(&last.claim.attempt, LogRange::Tail(LAST_LINES)).await?;
     let output = pieces.into_iter().filter(|piece| piece.stream.is_output());
     let mut bytes: Vec<u8> = output.flat_map(|piece| piece.bytes).collect();
     // A line may be as long as a log.

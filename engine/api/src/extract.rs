@@ -83,7 +83,7 @@ pub async fn run_of(
     caller: &Principal,
     id: &str,
 ) -> Result<plue_store::RunRow, Problem> {
-    let row = api.store().run(&RunId::new(id)).await?;
+    let row = api.store().runs().get(&RunId::new(id)).await?;
     let unknown = || Problem::not_found("run", id);
     let row = row.ok_or_else(unknown)?;
     admitted(caller, row.repo.as_deref(), unknown)?;
@@ -127,5 +127,5 @@ pub async fn repo_of(
 ) -> Result<plue_store::RepoRow, Problem> {
     let unknown = || Problem::not_found("repository", name);
     admitted(caller, Some(name), unknown)?;
-    api.store().repo(name).await?.ok_or_else(unknown)
+    api.store().repos().get(name).await?.ok_or_else(unknown)
 }

@@ -106,7 +106,7 @@ async fn known(api: &Api, presented: Presented) -> Result<Option<Known>, Problem
         return Ok(None);
     }
     let row = match presented.hash {
-        Some(hash) => api.store().token_by_hash(&hash).await?,
+        Some(hash) => api.store().tokens().by_hash(&hash).await?,
         None => None,
     };
     let now = api.clock().now();
@@ -118,7 +118,7 @@ async fn known(api: &Api, presented: Presented) -> Result<Option<Known>, Problem
     api.limiter().used(&row.id)?;
     let stale = |at: Timestamp| now.as_second().saturating_sub(at.as_second()) >= USED_EVERY;
     if row.used_at.is_none_or(stale) {
-        api.store().token_used(&row.id, now).await?;
+        api.store().tokens().used(&row.id, now).await?;
     }
     Ok(Some((found, Holder(row.id.clone()), Shown::Token { id: row.id })))
 }
@@ -133,7 +133,7 @@ pub(crate) async fn of_session(
 ) -> Result<Option<Known>, Problem> {
     let now = api.clock().now();
     let hash = session::hash(&secret);
-    let of_token = api.store().session_by_hash(&hash, now).await?;
+    let of_token = api.store().sessions().by_hash(&hash, now).await?;
     let found = match of_token {
         Some((session, row)) => {
             token::principal(&row, now).map(|who| (who, session.expires_at, row.id))
@@ -161,7 +161,7 @@ async fn of_person(
     now: Timestamp,
 ) -> Result<Option<(Principal, Timestamp, String)>, Problem> {
     let Some(login) = api.login() else { return Ok(None) };
-    let session = api.store().person_session(hash, now).await?;
+    let session = api.store().sessions().of_person(hash, now).await?;
     Ok(session.and_then(|session| {
         let who = login.principal(&session)?;
         Some((who, session.expires_at, format!("person {}", session.subject)))

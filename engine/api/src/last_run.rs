@@ -13,8 +13,8 @@ const LAST_RUNS: u32 = 50;
 /// [`Error`] of the database.
 pub async fn in_folder(store: &Store, folder: &Path) -> Result<Option<RunRow>, Error> {
     let filter = RunFilter { without_children: true, limit: LAST_RUNS, ..RunFilter::default() };
-    for row in store.runs(&filter).await? {
-        let source = store.run_source(&row.id).await?;
+    for row in store.runs().list(&filter).await? {
+        let source = store.outputs().source_of_run(&row.id).await?;
         let of = source.and_then(|source| Some(source.origin["repository"].as_str()?.to_owned()));
         if of.is_some_and(|of| Path::new(&of) == folder) {
             return Ok(Some(row));

@@ -53,7 +53,7 @@ pub async fn make(store: &Store, ids: &Ids, to: &str, now: Timestamp) -> Result<
         return_to: Some(to.to_owned()),
         expires_at: now.checked_add(LIFETIME).unwrap_or(now),
     };
-    store.login_begin(&row, now).await?;
+    store.sessions().begin_login(&row, now).await?;
     Ok(format!("{PATH}?once={secret}"))
 }
 
@@ -90,7 +90,7 @@ async fn entered(
     api.limiter().login(from)?;
     let now = api.clock().now();
     let taken = match secret.len() <= MAX_SECRET {
-        true => api.store().login_take(&hash(secret), ANY_BROWSER, now).await?,
+        true => api.store().sessions().take_login(&hash(secret), ANY_BROWSER, now).await?,
         false => None,
     };
     let Some(row) = taken else {
@@ -115,7 +115,7 @@ async fn session_of(api: &Api, now: Timestamp, from: Option<IpAddr>) -> Result<S
         by: "link".to_owned(),
     };
     let row = token::fresh(api.ids(), wanted, now).row;
-    api.store().token_create(&row).await?;
+    api.store().tokens().create(&row).await?;
     let who = Principal::new(format!("token:{}", row.name), Role::Admin, None).at(from);
     let (cookie, _) = routes::session::begun(api, &who, row.id).await?;
     Ok(cookie)

@@ -91,7 +91,7 @@ pub async fn pause(store: &Store, new: NewPause) -> Result<bool, PauseError> {
     if reason.as_ref().is_some_and(|reason| reason.chars().count() > MAX_REASON) {
         return Err(PauseError::LongReason);
     }
-    let rows = store.registered(Some(std::slice::from_ref(&target.repo))).await?;
+    let rows = store.repos().registered(Some(std::slice::from_ref(&target.repo))).await?;
     let named: Vec<&RegisteredRow> =
         rows.iter().filter(|row| row.workflow == target.workflow).collect();
     if named.is_empty() {
@@ -113,7 +113,7 @@ pub async fn pause(store: &Store, new: NewPause) -> Result<bool, PauseError> {
         reason,
         resumed_at: None,
     };
-    Ok(store.pause(row).await?)
+    Ok(store.pauses().add(row).await?)
 }
 
 /// Ends a pause.
@@ -122,7 +122,7 @@ pub async fn pause(store: &Store, new: NewPause) -> Result<bool, PauseError> {
 /// It is not paused, or the database.
 pub async fn resume(store: &Store, target: &PauseTarget, at: Timestamp) -> Result<(), PauseError> {
     let PauseTarget { repo, workflow, scope } = target;
-    match store.unpause(repo, workflow, *scope, at).await? {
+    match store.pauses().remove(repo, workflow, *scope, at).await? {
         true => Ok(()),
         false => Err(PauseError::NotPaused(target.words())),
     }
@@ -136,7 +136,8 @@ pub async fn workflows(
     store: &Store,
     repos: Option<&[String]>,
 ) -> Result<Vec<WorkflowRecord>, Error> {
-    let (rows, pauses) = (store.registered(repos).await?, store.pauses(repos).await?);
+    let (rows, pauses) =
+        (store.repos().registered(repos).await?, store.pauses().list(repos).await?);
     let record = |row: RegisteredRow| {
         let paused = in_force(&pauses, &row.repo, &row.workflow, PauseScope::Workflow);
         let schedule = in_force(&pauses, &row.repo, &row.workflow, PauseScope::Schedule);

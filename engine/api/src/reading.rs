@@ -24,8 +24,8 @@ pub(crate) struct Whole {
 /// It is gone, or it cannot be read, which is a defect.
 pub(crate) async fn whole(api: &Api, id: &RunId) -> Result<Whole, Problem> {
     let gone = || Problem::not_found("run", id.as_str());
-    let stored = api.store().load_run(id).await?.ok_or_else(gone)?;
-    let bytes = api.store().plan(&stored.run.plan).await?.ok_or_else(gone)?;
+    let stored = api.store().runs().load(id).await?.ok_or_else(gone)?;
+    let bytes = api.store().plans().get(&stored.run.plan).await?.ok_or_else(gone)?;
     let broken = |error: &dyn std::fmt::Display| {
         tracing::error!(run = %id, %error, "a run cannot be read");
         let status = axum::http::StatusCode::INTERNAL_SERVER_ERROR;

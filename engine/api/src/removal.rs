@@ -12,8 +12,8 @@ use crate::scope::{hook_scope_of, scope_of, webhook_scope_of};
 /// [`Error`] of the database.
 pub async fn remove_repo(store: &Store, name: &str) -> Result<bool, Error> {
     let mut scopes = vec![scope_of(name), hook_scope_of(name)];
-    let webhooks = store.webhooks().await?.into_iter();
+    let webhooks = store.webhooks().list().await?.into_iter();
     let own = webhooks.filter(|webhook| webhook.repo.as_deref() == Some(name));
     scopes.extend(own.map(|webhook| webhook_scope_of(&webhook.id)));
-    store.repo_remove(name, &scopes).await
+    store.repos().remove(name, &scopes).await
 }

@@ -122,7 +122,7 @@ async fn run_cursor(api: &Api, cursor: Option<String>) -> Result<Option<RunId>, 
     // A run may have been removed since its page was shown; an id has this form nevertheless.
     let is_id = run.as_str().len() == RUN_ID_LEN
         && run.as_str().bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase());
-    if is_id || api.store().run(&run).await?.is_some() {
+    if is_id || api.store().runs().get(&run).await?.is_some() {
         return Ok(Some(run));
     }
     Err(Problem::bad_request("`cursor` is `next` of the page before"))

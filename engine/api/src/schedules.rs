@@ -23,8 +23,8 @@ pub async fn of(
     now: Timestamp,
 ) -> Result<Vec<ScheduleRecord>, Error> {
     let mut records = Vec::new();
-    let pauses = store.pauses(repos).await?;
-    for row in &store.registered(repos).await? {
+    let pauses = store.pauses().list(repos).await?;
+    for row in &store.repos().registered(repos).await? {
         for trigger in &row.triggers {
             if let Trigger::Schedule { cron, tz, misfire } = trigger {
                 let schedule = Schedule { cron, tz, misfire: *misfire };
@@ -54,7 +54,7 @@ async fn record(
         tz: schedule.tz.to_owned(),
         due_at: now,
     };
-    let last = store.last_tick(&like).await?;
+    let last = store.repos().last_tick(&like).await?;
     let mut ticks = Vec::new();
     while ticks.len() < TICKS
         && let Ok(Some(tick)) = next(schedule, ticks.last().copied().unwrap_or(now))

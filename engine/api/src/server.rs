@@ -254,7 +254,7 @@ impl Api {
             repo,
             detail,
         };
-        Ok(self.store().audit(&row).await?)
+        Ok(self.store().audit().add(&row).await?)
     }
 
     pub(crate) fn metrics(&self) -> String {

@@ -14,9 +14,9 @@ const MAX_NOTE: usize = 300;
 /// [`Error`] of the database.
 pub async fn repo_record(store: &Store, row: &RepoRow) -> Result<RepoRecord, Error> {
     let mut record = RepoRecord::of(row);
-    let newest = store.deliveries(&row.hook, None, 1).await?;
+    let newest = store.deliveries().list(&row.hook, None, 1).await?;
     record.last_delivery = newest.first().map(words);
-    if let Some(known) = store.repo_identity(&row.name).await? {
+    if let Some(known) = store.repos().identity(&row.name).await? {
         record.problem = known.other_id.map(|other| {
             let name = &row.name;
             format!(

@@ -214,7 +214,7 @@ pub async fn drive(
 
 /// Whether a Claude step of the run failed because it met a limit.
 async fn met_limit(store: &Store, run: &RunId) -> Result<bool, Failure> {
-    let steps = store.steps(run).await.map_err(|error| from_store(&error))?;
+    let steps = store.runs().steps(run).await.map_err(|error| from_store(&error))?;
     let mut reasons = steps.iter().filter_map(|step| step.view.reason.as_ref());
     Ok(reasons.any(|reason| is_limit(&reason.to_string())))
 }

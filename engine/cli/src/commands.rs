@@ -150,7 +150,7 @@ async fn one_run(store: &Store, text: &str) -> Result<RunId, Failure> {
     {
         return Ok(run.id);
     }
-    let found = store.find_run(text, None).await.map_err(|error| from_store(&error))?;
+    let found = store.runs().find(text, None).await.map_err(|error| from_store(&error))?;
     match found.as_slice() {
         [one] => Ok(one.id.clone()),
         [] => Err(Failure::not_found(format!("there is no run `{text}`")).hint("see `plue runs`")),

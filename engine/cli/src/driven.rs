@@ -91,10 +91,10 @@ impl<'a, W: Write> Display<'a, W> {
     /// # Errors
     /// The database.
     pub async fn skip_past(&mut self) -> Result<(), Error> {
-        for attempt in self.store.attempts(&self.run, None).await? {
+        for attempt in self.store.attempts().list(&self.run, None).await? {
             self.shown.insert(attempt.claim.attempt, attempt.log_bytes);
         }
-        for row in self.store.steps(&self.run).await? {
+        for row in self.store.runs().steps(&self.run).await? {
             self.narrator.skip(&StepRecord::of(&row));
         }
         Ok(())
@@ -135,7 +135,7 @@ impl<'a, W: Write> Display<'a, W> {
     /// Shows what is new; gives the status if the run has ended and everything was shown.
     async fn look(&mut self) -> Result<Option<RunStatus>, FollowError> {
         // The status first: what is shown after it is complete if it says that the run ended.
-        let row = self.store.run(&self.run).await?;
+        let row = self.store.runs().get(&self.run).await?;
         let status = row.as_ref().map(|row| row.view.status);
         self.show().await?;
         if let Some(row) = row {
@@ -182,8 +182,8 @@ impl<'a, W: Write> Display<'a, W> {
 
     /// Shows what is new, in the order in which steps ended; what has not ended comes last.
     async fn show(&mut self) -> Result<(), FollowError> {
-        let steps = self.store.steps(&self.run).await?;
-        let attempts = self.store.attempts(&self.run, None).await?;
+        let steps = self.store.runs().steps(&self.run).await?;
+        let attempts = self.store.attempts().list(&self.run, None).await?;
         let mut rows = steps;
         let mut by_step: HashMap<StepId, Vec<AttemptRow>> = HashMap::new();
         for attempt in attempts {
@@ -223,7 +223,7 @@ impl<'a, W: Write> Display<'a, W> {
             self.live.flush(attempt.step.as_str())?;
         }
         loop {
-            let pieces = self.store.read_log(id, LogRange::Bytes(from..from + PAGE)).await?;
+            let pieces = self.store.logs().read(id, LogRange::Bytes(from..from + PAGE)).await?;
             let Some(last) = pieces.last() else { return Ok(()) };
             from = last.end();
             self.shown.insert(id.clone(), from);

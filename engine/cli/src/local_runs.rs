@@ -132,7 +132,7 @@ impl LocalRuns {
 /// # Errors
 /// It is one; the database.
 pub async fn refuse_imported(store: &Store, run: &RunId) -> Result<(), CommandError> {
-    let imported = store.imported(run).await;
+    let imported = store.archive().imported(run).await;
     let imported = imported.map_err(|error| CommandError::Failed(Box::new(error.diagnostic())))?;
     imported.map_or(Ok(()), |_| {
         Err(CommandError::Conflict(format!(

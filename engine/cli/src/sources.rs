@@ -86,7 +86,7 @@ pub fn stored(store: &Store) -> Arc<dyn PlanCache> {
 impl PlanCache for StoredPlans {
     fn get<'c>(&'c self, key: &'c str) -> Boxed<'c, Option<Vec<u8>>> {
         Box::pin(async move {
-            let found = self.0.evaluation(key).await;
+            let found = self.0.plans().evaluation(key).await;
             let found =
                 found.inspect_err(|error| tracing::debug!(%error, "failed to read cached plans"));
             found.ok().flatten().map(String::into_bytes)
@@ -96,7 +96,7 @@ impl PlanCache for StoredPlans {
     fn put<'c>(&'c self, key: &'c str, value: Vec<u8>) -> Boxed<'c, ()> {
         Box::pin(async move {
             let Ok(entry) = String::from_utf8(value) else { return };
-            if let Err(error) = self.0.keep_evaluation(key, entry).await {
+            if let Err(error) = self.0.plans().put_evaluation(key, entry).await {
                 tracing::debug!(%error, "failed to cache plans");
             }
         })

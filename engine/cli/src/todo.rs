@@ -68,7 +68,7 @@ impl Todo {
         loop {
             changes.borrow_and_update();
             self.update(store, run).await;
-            let ended = store.run(run).await;
+            let ended = store.runs().get(run).await;
             if !matches!(ended, Ok(Some(row)) if !row.view.status.is_terminal()) {
                 return;
             }
@@ -78,7 +78,7 @@ impl Todo {
 
     /// Writes the list as the run is now.
     pub async fn update(&self, store: &Store, run: &RunId) {
-        let written = match store.steps(run).await {
+        let written = match store.runs().steps(run).await {
             Ok(rows) => {
                 let names = self.names(store, run).await;
                 self.write(&rows, &names).map_err(|error| error.to_string())

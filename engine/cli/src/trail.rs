@@ -46,6 +46,6 @@ impl<'a> Change<'a> {
             repo: None,
             detail: self.detail,
         };
-        store.audit(&row).await.map_err(|error| from_store(&error))
+        store.audit().add(&row).await.map_err(|error| from_store(&error))
     }
 }

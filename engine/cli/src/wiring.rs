@@ -93,7 +93,7 @@ pub async fn open_at(app: &App, url: Option<&str>) -> Result<Store, plue_store::
 
 fn shelved(store: Store, bucket: Option<Bucket>) -> Store {
     match bucket {
-        Some(bucket) => store.with_shelf(Arc::new(bucket)),
+        Some(bucket) => store.with_blob_store(Arc::new(bucket)),
         None => store,
     }
 }

@@ -72,7 +72,7 @@ async fn main() -> Outcome<()> {
 async fn waits_ms(store: &Store, runs: &[RunId]) -> Outcome<[f64; 2]> {
     let mut waits = Vec::with_capacity(runs.len());
     for run in runs {
-        for row in store.steps(run).await? {
+        for row in store.runs().steps(run).await? {
             if let (Some(ready), Some(started)) = (row.view.ready_at, row.view.started_at) {
                 waits.push(started.duration_since(ready).as_secs_f64() * 1e3);
             }

@@ -113,7 +113,8 @@ pub async fn decide(
         check(&decision, approval.fields.as_ref()).await?;
     }
     let attempt = asked.attempt;
-    let is_new = store.record_decision(run, &attempt, decision, now).await.map_err(Error::Store)?;
+    let is_new =
+        store.decisions().record(run, &attempt, decision, now).await.map_err(Error::Store)?;
     if is_new { Ok(()) } else { Err(AnswerError::Already { by }) }
 }
 
@@ -162,7 +163,7 @@ pub async fn decide_call(
     }
     check(&decision, None).await?;
     let decision = CallDecision { call: call.to_owned(), decision, at: now };
-    match store.record_call_decision(run, &attempt, decision).await.map_err(Error::Store)? {
+    match store.decisions().record_for_call(run, &attempt, decision).await.map_err(Error::Store)? {
         None => Ok(asked),
         Some(by) => Err(AnswerError::Already { by }),
     }
@@ -221,7 +222,7 @@ pub fn typed_fields(schema: Option<&Json>, given: &[(String, String)]) -> Map<St
 /// # Errors
 /// [`Error`] of the database.
 pub async fn knows_callback(store: &Store, token: &str) -> Result<bool, Error> {
-    store.has_callback(&token_hash(token)).await.map_err(Error::Store)
+    store.callbacks().contains(&token_hash(token)).await.map_err(Error::Store)
 }
 
 /// Answers a waiting call by its one-time token. Only the first answer counts; the result tells further ones
@@ -240,7 +241,7 @@ pub async fn answer_callback(
         let message = format!("the output has {size} bytes, more than {MAX_ANSWER_BYTES}");
         return Err(AnswerError::Fields(message));
     }
-    let answered = store.answer_callback(&token_hash(token), output, now).await;
+    let answered = store.callbacks().answer(&token_hash(token), output, now).await;
     Ok(answered.map_err(Error::Store)?)
 }
 

@@ -166,7 +166,7 @@ impl Shared {
     async fn counts_lent(&self, siblings: &SiblingSlots) -> Result<bool, Error> {
         let lent_to = siblings.lent_to().clone();
         let Some(lent_to) = lent_to else { return Ok(true) };
-        let row = self.store.run(&lent_to).await?;
+        let row = self.store.runs().get(&lent_to).await?;
         Ok(row.is_some_and(|row| !row.view.status.is_terminal()))
     }
 
@@ -178,7 +178,7 @@ impl Shared {
             false => None,
         };
         let engine = engine.as_ref().map(|engine| engine.id.as_str());
-        let running = self.store.running_beside(engine, repo).await?;
+        let running = self.store.capacity().running_beside(engine, repo).await?;
         let all = running.without_parent + self.child_slots.occupied();
         Ok(all < quotas.max_runs && running.of_repo < quotas.per_repo)
     }

@@ -233,7 +233,7 @@ impl Driver {
         lease: &DriverLease,
     ) -> Result<Loaded, Error> {
         let is_automatic = options.is_automatic;
-        if is_automatic && !lease.is_shared() && !shared.store.take_in_hand(run).await? {
+        if is_automatic && !lease.is_shared() && !shared.store.drives().begin(run).await? {
             return Err(Error::SetAside { run: run.clone() });
         }
         let loaded = Loaded::read(&shared.store, run).await?;
@@ -245,7 +245,7 @@ impl Driver {
             loaded.run.decide(shared.clock.now(), first).map_err(refused)?;
         }
         if !is_automatic && loaded.row.deaths > 0 {
-            shared.store.revive(run).await?;
+            shared.store.drives().revive(run).await?;
         }
         Ok(loaded)
     }

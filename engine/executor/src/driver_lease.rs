@@ -46,7 +46,7 @@ impl DriverLease {
             return Ok(Self::Lock { _lock: lock });
         }
         let engine = shared.registration().await?;
-        match shared.store.take_drive(run, &engine.id).await? {
+        match shared.store.drives().take(run, &engine.id).await? {
             Some(drive) => Ok(Self::of_drive(shared, drive, engine)),
             None => Err(Error::Busy { run: run.clone() }),
         }
@@ -100,7 +100,7 @@ impl DriverLease {
         match self {
             Self::Lock { .. } => Ok(true),
             Self::Drive { drive, engine, .. } => {
-                Ok(!engine.is_expired() && shared.store.holds_drive(drive).await?)
+                Ok(!engine.is_expired() && shared.store.drives().holds(drive).await?)
             }
         }
     }
@@ -110,7 +110,7 @@ impl DriverLease {
     pub(crate) async fn release(&self, shared: &Shared, stop: &Stop) {
         let Self::Drive { drive, engine, .. } = self else { return };
         while !engine.is_expired() {
-            match shared.store.release_drive(drive).await {
+            match shared.store.drives().release(drive).await {
                 Ok(()) => return,
                 Err(error) if !error.is_transient() || stop.phase() >= Phase::Aborting => {
                     tracing::warn!(run = %drive.run, %error, "failed to release a driver lease; it expires");

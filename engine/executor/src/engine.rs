@@ -323,13 +323,13 @@ impl Engine {
         low_disk: Option<String>,
     ) -> Result<Vec<Taken>, Error> {
         let engine = self.0.registration().await?;
-        if !self.0.store.has_undriven().await? {
+        if !self.0.store.drives().has_undriven().await? {
             return Ok(Vec::new());
         }
         let children = self.children_in_slots();
         let request = DriveRequest { engine: engine.id.clone(), quotas, children, low_disk };
         // None: the registration has just expired; the next call makes a new one.
-        let taken = self.0.store.take_drives(request).await?.unwrap_or_default();
+        let taken = self.0.store.drives().take_all(request).await?.unwrap_or_default();
         let lease = |drive| Arc::new(DriverLease::of_drive(&self.0, drive, engine.clone()));
         Ok(taken.into_iter().map(|(row, drive)| Taken { row, lease: lease(drive) }).collect())
     }
@@ -369,7 +369,7 @@ impl Engine {
     pub async fn abandon(&self, run: &RunId) -> Result<(), Error> {
         if self.0.store.is_shared() {
             let engine = self.0.registration().await?;
-            self.0.store.abandon_drive(run, &engine.id).await?;
+            self.0.store.drives().abandon(run, &engine.id).await?;
         }
         Ok(())
     }
@@ -426,13 +426,13 @@ impl Engine {
     /// [`Error::Store`].
     pub async fn tidy(&self) -> Result<(), Error> {
         let shared = &self.0;
-        for runner in shared.store.runners(None).await? {
+        for runner in shared.store.runners().list(None).await? {
             if runner.kind == RunnerKind::Process && !is_local(&runner.pool) {
                 continue;
             }
             let is_over = match &runner.group {
                 Some(run) => {
-                    let row = shared.store.run(run).await?;
+                    let row = shared.store.runs().get(run).await?;
                     row.is_none_or(|row| row.view.status.is_terminal())
                 }
                 None => false,
@@ -449,20 +449,20 @@ impl Engine {
             let Some(run) = runner.group else {
                 shared.pool.discard(&runner.id).await;
                 let reason = "its engine is gone";
-                shared.store.runner_gone(&runner.id, reason, shared.clock.now()).await?;
+                shared.store.runners().gone(&runner.id, reason, shared.clock.now()).await?;
                 continue;
             };
             if !is_over {
                 continue;
             }
             // Its driver is about to release it.
-            if shared.store.is_shared() && shared.store.driver_of(&run).await?.is_some() {
+            if shared.store.is_shared() && shared.store.drives().driver_of(&run).await?.is_some() {
                 continue;
             }
             let Ok(_lock) = RunLock::take(&shared.options.locks_dir, &run) else { continue };
             shared.pool.discard(&runner.id).await;
             let reason = "its run is over";
-            shared.store.runner_gone(&runner.id, reason, shared.clock.now()).await?;
+            shared.store.runners().gone(&runner.id, reason, shared.clock.now()).await?;
         }
         Ok(())
     }

@@ -93,7 +93,7 @@ impl EngineRegistry {
     pub(crate) async fn leave(&self, store: &Store) -> Result<(), Error> {
         let current = self.0.lock().await.take();
         if let Some(current) = current {
-            store.engine_end(&current.id).await?;
+            store.engines().end(&current.id).await?;
         }
         Ok(())
     }
@@ -124,7 +124,8 @@ impl NewRegistration<'_> {
         let lock = RunLock::take(locks, &lock_of(&id)).ok();
         let lock_file = if lock.is_some() { lock_file_id(locks) } else { String::new() };
         store
-            .engine_start(NewEngine {
+            .engines()
+            .start(NewEngine {
                 id: id.clone(),
                 host: host(),
                 pid: std::process::id(),
@@ -185,7 +186,7 @@ impl Heartbeat {
 
     /// Sends one heartbeat, and observes the others; `false`: this engine has expired.
     async fn send(&mut self) -> Result<bool, Error> {
-        if !self.store.engine_seen(&self.id, self.clock.now()).await? {
+        if !self.store.engines().seen(&self.id, self.clock.now()).await? {
             return Ok(false);
         }
         if self.clock.elapsed(self.last) > self.lease / 2 {
@@ -198,14 +199,14 @@ impl Heartbeat {
     }
 
     async fn expire_dead(&mut self) -> Result<(), Error> {
-        let mut all = self.store.engines().await?;
+        let mut all = self.store.engines().list().await?;
         all.retain(|row| row.id != self.id);
         self.others.retain(|id, _| all.iter().any(|row| row.id == *id));
         for other in all {
             let is_expired = if self.is_known_dead(&other) {
-                self.store.engine_end(&other.id).await?
+                self.store.engines().end(&other.id).await?
             } else if self.is_silent(&other) {
-                self.store.bury_engine(&other.id, other.beats).await?
+                self.store.engines().expire(&other.id, other.beats).await?
             } else {
                 false
             };

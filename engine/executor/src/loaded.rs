@@ -138,10 +138,10 @@ impl Loaded {
     /// # Errors
     /// No such run, no such plan, or one of them cannot be read.
     pub async fn read(store: &Store, id: &RunId) -> Result<Self, Error> {
-        let stored = store.load_run(id).await?.ok_or_else(|| Error::UnknownRun(id.clone()))?;
+        let stored = store.runs().load(id).await?.ok_or_else(|| Error::UnknownRun(id.clone()))?;
         let (row, source) = (stored.run, stored.source);
         let corrupt = |message: String| Error::Corrupt { run: id.clone(), message };
-        let bytes = store.plan(&row.plan).await?;
+        let bytes = store.plans().get(&row.plan).await?;
         let bytes = bytes.ok_or_else(|| Error::MissingPlan { run: id.clone(), plan: row.plan })?;
         let mut plan = Plan::from_json(&bytes).map_err(|error| corrupt(error.to_string()))?;
         let origin: Origin = serde_json::from_value(source.origin.clone())

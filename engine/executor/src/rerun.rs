@@ -96,7 +96,7 @@ pub async fn put_back_artifacts(
     for run in runs {
         let of_run = carried.iter().filter(|one| one.run == *run);
         let steps: Vec<&StepId> = of_run.map(|one| &one.step).collect();
-        let mut rows = newest(store.artifacts(run).await?);
+        let mut rows = newest(store.artifacts().list(run).await?);
         rows.retain(|row| {
             let is_wanted = steps.contains(&&row.step) && row.expired_at.is_none();
             is_wanted && is_absent(&folder.join(place_of(&row.path)))
@@ -109,7 +109,7 @@ pub async fn put_back_artifacts(
 }
 
 async fn write_one(store: &Store, row: &ArtifactRow, folder: &Path) -> Result<bool, Error> {
-    let Some(mut reader) = store.blob_reader(&row.blob).await? else { return Ok(false) };
+    let Some(mut reader) = store.blobs().reader(&row.blob).await? else { return Ok(false) };
     let mut content = Vec::new();
     while let Some(part) = reader.next(MAX_PART_BYTES).await? {
         content.extend_from_slice(&part);

@@ -55,13 +55,13 @@ pub async fn collect_garbage(store: &Store, retention: &Retention, now: Timestam
         tracing::debug!(%error, "failed to compact the database; retrying at the next collection");
     }
     if let Ok(ended_before) = now.saturating_sub(retention.untrusted_runs) {
-        pruned(store.prune_untrusted(ended_before).await);
+        pruned(store.retention().prune_untrusted(ended_before).await);
     }
     if let Ok(ended_before) = now.saturating_sub(retention.runs) {
-        pruned(store.prune(ended_before).await);
+        pruned(store.retention().prune(ended_before).await);
     }
     if let Ok(ended_before) = now.saturating_sub(SPEND_KEPT)
-        && let Err(error) = store.prune_spend(ended_before).await
+        && let Err(error) = store.claude().prune_spend(ended_before).await
     {
         tracing::warn!(%error, "failed to delete old sums of spending; retrying");
     }
@@ -79,10 +79,10 @@ fn pruned(result: Result<u64, plue_store::Error>) {
 /// unreferenced content older than an hour.
 pub async fn free_disk(store: &Store, now: Timestamp) {
     let Ok(before) = now.saturating_sub(SPARED) else { return };
-    if let Err(error) = store.release_untrusted(before).await {
+    if let Err(error) = store.caches().release_untrusted(before).await {
         tracing::warn!(%error, "failed to release stored outputs of forks; retrying");
     }
-    match store.collect_blobs(before).await {
+    match store.blob_files().collect(before).await {
         Ok(collected) => tracing::info!(collected.blobs, collected.bytes, "deleted unused content"),
         Err(error) => tracing::warn!(%error, "failed to delete unused content; retrying"),
     }
@@ -95,13 +95,13 @@ async fn sweep(
     now: Timestamp,
 ) -> Result<(), plue_store::Error> {
     if let Ok(before) = now.saturating_sub(retention.artifacts) {
-        store.expire_artifacts(before).await?;
+        store.artifacts().expire(before).await?;
     }
     if let Ok(before) = now.saturating_sub(retention.caches) {
-        store.evict_caches(retention.cache_quota, before).await?;
+        store.caches().evict(retention.cache_quota, before).await?;
     }
     if let Ok(before) = now.saturating_sub(UNREFERRED) {
-        store.collect_blobs(before).await?;
+        store.blob_files().collect(before).await?;
     }
     Ok(())
 }
@@ -110,10 +110,10 @@ async fn sweep(
 /// collection.
 async fn offload(store: &Store) -> Result<(), plue_store::Error> {
     let mut failed = Ok(());
-    for attempt in store.unshelved(MAX_PACKED).await? {
-        if let Err(error) = store.shelve_log(&attempt).await {
+    for attempt in store.packed_logs().not_offloaded(MAX_PACKED).await? {
+        if let Err(error) = store.packed_logs().offload(&attempt).await {
             tracing::debug!(%attempt, %error, "failed to offload a log; retrying at the next collection");
-            let is_unusable = matches!(error, plue_store::Error::Shelf(_));
+            let is_unusable = matches!(error, plue_store::Error::BlobStore(_));
             failed = Err(error);
             if is_unusable {
                 break;
@@ -124,8 +124,8 @@ async fn offload(store: &Store) -> Result<(), plue_store::Error> {
 }
 
 async fn pack(store: &Store) -> Result<(), plue_store::Error> {
-    for attempt in store.uncompacted(MAX_PACKED).await? {
-        store.compact_attempt(&attempt).await?;
+    for attempt in store.packed_logs().unpacked(MAX_PACKED).await? {
+        store.packed_logs().pack(&attempt).await?;
     }
     Ok(())
 }

@@ -78,7 +78,7 @@ impl Engine {
         let json =
             |value: serde_json::Result<Json>| value.map_err(|error| corrupt(error.to_string()));
         let (workflow, hash) = (submission.plan.plan.name.clone(), submission.plan.hash);
-        shared.store.put_plan(&submission.plan).await?;
+        shared.store.plans().put(&submission.plan).await?;
         let now = shared.clock.now();
         let mut run = Run::new(id.clone(), Arc::new(submission.plan.plan));
         let created = run.create(hash, submission.only, submission.carried);
@@ -114,15 +114,15 @@ impl Engine {
             created_at: now,
         };
         let created = match drive {
-            Some(drive) => shared.store.create_driven_run(new, first, &drive.engine).await?,
-            None => shared.store.create_run(new, first).await?,
+            Some(drive) => shared.store.runs().create_driven(new, first, &drive.engine).await?,
+            None => shared.store.runs().create(new, first).await?,
         };
         if let Err(refused) = created {
             return Err(Error::Refused { run: id, message: refused.to_string() });
         }
         if let Some(group) = group {
             // The position in the group is by submission, not by start. On failure, the driver joins it.
-            if let Err(error) = shared.store.join_group(&id, &group, now, now).await {
+            if let Err(error) = shared.store.groups().join(&id, &group, now, now).await {
                 tracing::debug!(run = %id, %error, "failed to join a concurrency group; its driver does");
             }
         }

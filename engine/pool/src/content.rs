@@ -10,7 +10,7 @@ use std::{collections::VecDeque, pin::Pin};
 use plue_plan::{Event, RunId, RunnerId, event::EventType};
 use plue_runtime::Clock;
 use plue_store::{
-    BlobWriter, CacheFound, CacheRow, Kept, NewRecord, Store, places::UNTRUSTED_SCOPE,
+    BlobWriter, CacheFound, CacheRow, NewRecord, Recorded, Store, capacity::UNTRUSTED_SCOPE,
 };
 use plue_wire::{
     eval::Bytes,
@@ -152,9 +152,9 @@ impl Responder {
                     Err(over) => return Ok(over),
                 };
                 let contents = contents.into_iter().map(|content| content.0).collect();
-                let blobs = self.store.put_blobs(contents).await?;
+                let blobs = self.store.blobs().put_all(contents).await?;
                 self.grant(&blobs).await?;
-                self.store.add_run_bytes(&run, bytes).await?;
+                self.store.capacity().add_run_bytes(&run, bytes).await?;
                 Ok(Answer::Done)
             }
             Question::PutPart { blob, size, offset, bytes } => {
@@ -168,15 +168,15 @@ impl Responder {
                 }
                 let at = self.clock.now();
                 let record = NewRecord { claim, record, scope: scopes.write, at };
-                Ok(match self.store.keep(record).await? {
-                    Kept::Yes => Answer::Done,
-                    Kept::Stale => stale(),
+                Ok(match self.store.outputs().record(record).await? {
+                    Recorded::Yes => Answer::Done,
+                    Recorded::Stale => stale(),
                 })
             }
             Question::FindCache { claim, key, restore } => {
                 let Some((scopes, _)) = self.scopes(&claim).await? else { return Ok(stale()) };
                 let found =
-                    cache_answer(self.store.find_cache(&scopes.read, &key, &restore).await?);
+                    cache_answer(self.store.caches().find(&scopes.read, &key, &restore).await?);
                 self.give(&scopes.write, found).await
             }
             Question::FindPure { claim, key } => {
@@ -205,7 +205,7 @@ impl Responder {
         let partial = self.partial.take().filter(|(known, _)| *known == blob && offset > 0);
         let mut writer = match partial {
             Some((_, writer)) => writer,
-            None => self.store.blob_writer(),
+            None => self.store.blobs().writer(),
         };
         if writer.size() != offset {
             // Sent again after a broken connection.
@@ -226,7 +226,7 @@ impl Responder {
         };
         let (found, _) = writer.finish().await?;
         self.grant(&[found]).await?;
-        self.store.add_run_bytes(&run, written).await?;
+        self.store.capacity().add_run_bytes(&run, written).await?;
         Ok(if found == blob {
             Answer::Done
         } else {
@@ -236,7 +236,7 @@ impl Responder {
 
     /// The run of this runner, if it may have so many bytes more.
     async fn room_for(&self, more: u64) -> Result<Result<RunId, Answer>, plue_store::Error> {
-        let Some(bytes) = self.store.bytes_of_runner(&self.runner).await? else {
+        let Some(bytes) = self.store.capacity().bytes_of_runner(&self.runner).await? else {
             return Ok(Err(stale()));
         };
         let limit = if bytes.is_fork { self.limits.untrusted } else { self.limits.own };
@@ -252,7 +252,7 @@ impl Responder {
     }
 
     async fn pure(&self, scopes: &[String], key: &BlobHash) -> Result<Answer, plue_store::Error> {
-        let Some(found) = self.store.find_pure(scopes, key).await? else {
+        let Some(found) = self.store.caches().find_pure(scopes, key).await? else {
             return Ok(Answer::Nothing("no attempt had this key".to_owned()));
         };
         let artifacts = found.artifacts.into_iter().map(|row| ArtifactFile {
@@ -270,7 +270,7 @@ impl Responder {
 
     /// The scopes of a claim's run; `None` for an attempt of another runner.
     async fn scopes(&self, claim: &Claim) -> Result<Option<(Scopes, RunId)>, plue_store::Error> {
-        let attempt = self.store.attempt(&claim.attempt).await?;
+        let attempt = self.store.attempts().get(&claim.attempt).await?;
         let attempt = attempt.filter(|row| {
             row.claim.fence == claim.fence && row.runner.as_ref() == Some(&self.runner)
         });
@@ -281,7 +281,7 @@ impl Responder {
 
     /// The scopes that a run reads and writes; `None`: there is no such run.
     async fn scopes_of(&self, run: &RunId) -> Result<Option<Scopes>, plue_store::Error> {
-        let Some(source) = self.store.run_source(run).await? else { return Ok(None) };
+        let Some(source) = self.store.outputs().source_of_run(run).await? else { return Ok(None) };
         let event = serde_json::from_value::<Event>(source.event).ok();
         let folder = source.origin.get("repository").and_then(|path| path.as_str());
         let named = event.as_ref().and_then(|event| event.repository.clone());

@@ -202,7 +202,7 @@ impl Fleet {
                 continue;
             }
             let runner = lease.runner.clone();
-            if self.0.store.bind_runner(&runner, None, run).await? {
+            if self.0.store.runners().bind(&runner, None, run).await? {
                 lease.prepare(spec.clone()).await;
                 return Ok(Some(lease));
             }
@@ -248,14 +248,14 @@ impl Fleet {
         spec: &WorkspaceSpec,
     ) -> Result<Option<Lease>, Error> {
         let now = self.0.clock.now();
-        for row in self.0.store.runners(None).await? {
+        for row in self.0.store.runners().list(None).await? {
             let is_fresh = now.duration_since(row.seen_at).unsigned_abs() < FRESH;
             let is_free = row.state == plue_store::RunnerState::Ready && row.group.is_none();
             let is_here = self.slots().contains_key(&row.id);
             if is_here || !is_fresh || !is_free || !selector.matches(&row) {
                 continue;
             }
-            if self.0.store.bind_runner(&row.id, None, run).await? {
+            if self.0.store.runners().bind(&row.id, None, run).await? {
                 return Ok(Some(self.serve(row, None, Some(spec.clone()))));
             }
         }

@@ -107,7 +107,7 @@ impl LocalPool {
     ) -> Result<Option<Lease>, Error> {
         while let Some(Parked { mut lease, group, .. }) = self.idle.take(workspace) {
             let usable = lease.is_quiet();
-            if usable && self.store.bind_runner(&lease.runner, group.as_ref(), run).await? {
+            if usable && self.store.runners().bind(&lease.runner, group.as_ref(), run).await? {
                 return Ok(Some(lease));
             }
             self.end(lease).await?;
@@ -136,7 +136,7 @@ impl LocalPool {
     async fn end(&self, lease: Lease) -> Result<(), Error> {
         let runner = lease.runner.clone();
         lease.release().await;
-        let lost = self.store.runner_gone(&runner, "not needed", self.clock.now()).await?;
+        let lost = self.store.runners().gone(&runner, "not needed", self.clock.now()).await?;
         if !lost.is_empty() {
             tracing::warn!(%runner, "an idle runner had attempts");
         }

@@ -285,7 +285,7 @@ impl LocalPool {
         let _making = self.making()?;
         // Row first: a directory without a row would never be found.
         let hash = hex::encode(Sha256::digest(token.as_bytes()));
-        self.store.register_runner(&runner, pool, &hash, run, self.clock.now()).await?;
+        self.store.runners().register(&runner, pool, &hash, run, self.clock.now()).await?;
         prepare(&self.options.directory.join(runner.as_str()), &token)?;
         self.supervise(RunnerStart { runner, token, work_dir, python }, sandbox)
     }

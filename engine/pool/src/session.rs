@@ -307,7 +307,7 @@ impl<'a> Session<'a> {
                 return Err(Error::Protocol(format!("expected Ready, got {}", name(&other))));
             }
         }
-        if !self.store.runner_ready(self.runner, epoch, self.clock.now()).await? {
+        if !self.store.runners().ready(self.runner, epoch, self.clock.now()).await? {
             return Err(Error::Protocol("a newer session took over".to_owned()));
         }
         self.events.open(epoch);
@@ -326,7 +326,7 @@ impl<'a> Session<'a> {
             Credential::Checked(hash) => hash.to_owned(),
         };
         let hello_at = self.clock.now();
-        match self.store.runner_hello(self.runner, &hash, &hello.boot, hello_at).await {
+        match self.store.runners().greet(self.runner, &hash, &hello.boot, hello_at).await {
             Ok(epoch) => Ok(epoch),
             Err(error @ plue_store::Error::UnknownRunner(_)) => {
                 // Stops the runner from dialing again.
@@ -465,7 +465,7 @@ async fn verdicts(
     if hello.resume.is_empty() {
         return Ok(Vec::new());
     }
-    let known = store.claims_of(runner).await?;
+    let known = store.attempts().claims_of(runner).await?;
     let verdict = |claim: &Claim| {
         let row = known.iter().find(|row| row.claim == *claim);
         ResumeVerdict {

@@ -79,7 +79,7 @@ pub async fn layered(
     let scope = scope(request.repo)?;
     let mut stored = BTreeMap::new();
     for scope in [EVERYWHERE, &scope] {
-        let rows = store.secrets(Some(scope)).await?;
+        let rows = store.secrets().list(Some(scope)).await?;
         stored.extend(rows.into_iter().map(|row| (row.name, row.scope)));
     }
     let mut opened = None;
@@ -98,7 +98,7 @@ pub async fn layered(
             Some(keys) => keys,
             None => opened.insert(keys.open()?),
         };
-        match store.secret(keys, scope, &name).await? {
+        match store.secrets().get(keys, scope, &name).await? {
             Some(text) => drop(found.secrets.insert(name, text.to_vec())),
             None => found.missing.push(Missing { name, step, source: None }),
         }

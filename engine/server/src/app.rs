@@ -9,7 +9,7 @@ use std::{
 
 use jiff::Timestamp;
 use plue_forge::feedback::{AppKey, ClientOptions, Grant, Rights};
-use plue_store::OutletRow;
+use plue_store::ForgeReporterRow;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -106,7 +106,7 @@ impl Credentials {
     /// The token of a repository's App; `None`: it has no App.
     pub(crate) async fn app_token(&self, repo: &str) -> Result<Option<String>, Error> {
         let Some(keys) = &self.keys else { return Ok(None) };
-        let text = self.store.secret(keys, &hook_scope_of(repo), APP_SECRET).await?;
+        let text = self.store.secrets().get(keys, &hook_scope_of(repo), APP_SECRET).await?;
         let Some(app) = text.and_then(|text| serde_json::from_slice::<App>(&text).ok()) else {
             return Ok(None);
         };
@@ -114,7 +114,7 @@ impl Credentials {
         let token = match self.apps.cached(repo, at) {
             Some(cached) => cached,
             None => {
-                let reporter = self.store.outlet(repo).await?;
+                let reporter = self.store.reports().forge_reporter(repo).await?;
                 let grant = self.request_grant(repo, &app, reporter.as_ref()).await;
                 self.apps.insert(repo, GrantResponse { at, grant: grant.clone() });
                 grant.map(|grant| grant.token)
@@ -127,7 +127,7 @@ impl Credentials {
         &self,
         repo: &str,
         app: &App,
-        reporter: Option<&OutletRow>,
+        reporter: Option<&ForgeReporterRow>,
     ) -> Result<Grant, String> {
         let key = AppKey::new(&app.id, &app.key).map_err(|error| error.to_string())?;
         let rights = match reporter.map(|reporter| reporter.form.as_str()) {

@@ -219,7 +219,7 @@ impl ApiCommands {
         event: EventRequest,
         by: String,
     ) -> Result<EventReceipt, Error> {
-        let row = self.parts.store.repo(repo).await?;
+        let row = self.parts.store.repos().get(repo).await?;
         let row = row.ok_or_else(|| Error::NotFound(format!("there is no repository `{repo}`")))?;
         let id = id.unwrap_or_else(|| self.parts.ids.text());
         let message = Message { topic: event.topic, data: event.payload, by };

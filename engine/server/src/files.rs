@@ -79,7 +79,7 @@ impl Workspaces {
         archive: Option<BlobHash>,
     ) -> Result<(), Error> {
         match archive {
-            Some(blob) => Ok(self.store.keep_run_workspace(run, &self.machine()?, &blob).await?),
+            Some(blob) => Ok(self.store.run_files().put(run, &self.machine()?, &blob).await?),
             None => Ok(()),
         }
     }
@@ -110,7 +110,7 @@ impl Workspaces {
         }
         // A child run works in the workspace of its parent.
         let owner = RunId::new(workspace.file_name().unwrap_or_default().to_string_lossy());
-        let recorded = self.store.run_workspace(&owner).await?;
+        let recorded = self.store.run_files().get(&owner).await?;
         let machine = self.machine()?;
         Ok(recorded.is_none_or(|recorded| recorded.holder == machine))
     }
@@ -158,7 +158,7 @@ impl Workspaces {
         let _may_not_exist = tokio::fs::remove_dir_all(&old).await;
         published?;
         if let (true, Some(drive)) = (self.share_files, taken.drive())
-            && !self.store.hold_run_workspace(drive, &self.machine()?).await?
+            && !self.store.run_files().take_over(drive, &self.machine()?).await?
         {
             return Err(superseded(row));
         }
@@ -175,7 +175,7 @@ impl Workspaces {
 
     /// Whether a step of a run has started, so that its files may have changed.
     async fn has_started(&self, row: &RunRow) -> Result<bool, Error> {
-        let attempts = self.store.attempts(&row.id, None).await?;
+        let attempts = self.store.attempts().list(&row.id, None).await?;
         Ok(attempts.iter().any(|attempt| attempt.started_at.is_some()))
     }
 
@@ -190,9 +190,9 @@ impl Workspaces {
         let (Some(repo), Some(sha)) = (&row.repo, &row.sha) else {
             return Err(elsewhere());
         };
-        let repo = self.store.repo(repo).await?.ok_or_else(elsewhere)?;
+        let repo = self.store.repos().get(repo).await?.ok_or_else(elsewhere)?;
         let (mirror, commit) = self.mirrors.mirror_with(&repo, sha).await?;
-        let recorded = self.store.run_workspace(&row.id).await?;
+        let recorded = self.store.run_files().get(&row.id).await?;
         let packed = match recorded.and_then(|recorded| recorded.archive) {
             Some(blob) => self.download_archive(&blob, draft).await?,
             None => self.pack(&mirror, &commit, draft).await?,
@@ -297,7 +297,7 @@ impl Workspaces {
         let encoded = self.process.tasks.spawn_blocking(work);
         encoded.await.map_err(|_| Error::Stopped)?.map_err(failed(&small))?;
         let mut file = tokio::fs::File::open(&small).await.map_err(failed(&small))?;
-        let mut writer = self.store.blob_writer();
+        let mut writer = self.store.blobs().writer();
         let mut part = vec![0; PART];
         loop {
             let read = file.read(&mut part).await.map_err(failed(&small))?;
@@ -311,7 +311,7 @@ impl Workspaces {
     async fn download_archive(&self, blob: &BlobHash, draft: &Path) -> Result<Packed, Error> {
         let path = draft.with_added_extension("zst");
         let gone = || Error::NotFound(format!("the archive {blob} is gone"));
-        let mut reader = self.store.blob_reader(blob).await?.ok_or_else(gone)?;
+        let mut reader = self.store.blobs().reader(blob).await?.ok_or_else(gone)?;
         let mut file = tokio::fs::File::create(&path).await.map_err(failed(&path))?;
         while let Some(part) = reader.next(PART).await? {
             file.write_all(&part).await.map_err(failed(&path))?;

@@ -3,7 +3,7 @@
 
 use plue_api::commands::ReportForm;
 use plue_forge::{Client, Provider, feedback::ClientOptions};
-use plue_store::{OutletRow, RepoRow};
+use plue_store::{ForgeReporterRow, RepoRow};
 
 use crate::{app::App, error::Error, secrets::Credentials};
 
@@ -34,7 +34,7 @@ impl ReporterConfig<'_> {
     ///
     /// # Errors
     /// A message for people if the form or the address is not allowed.
-    pub fn row(&self) -> Result<Option<OutletRow>, String> {
+    pub fn row(&self) -> Result<Option<ForgeReporterRow>, String> {
         let form = match self.form {
             ReportForm::Status => "status",
             ReportForm::Check if self.forge == "github" => "check",
@@ -49,7 +49,7 @@ impl ReporterConfig<'_> {
             return Err(format!("{api:?} is no https:// address"));
         }
         let (repo, allow_http) = (self.repo.to_owned(), self.allow_http);
-        Ok(Some(OutletRow { repo, api, allow_http, form: form.to_owned() }))
+        Ok(Some(ForgeReporterRow { repo, api, allow_http, form: form.to_owned() }))
     }
 
     /// The address of the forge's API, also if nothing is reported.
@@ -92,7 +92,7 @@ impl ReporterConfig<'_> {
 impl Credentials {
     /// A client of the repository's forge; `None`: there is no token.
     pub(crate) async fn forge_client(&self, repo: &RepoRow) -> Result<Option<Client>, Error> {
-        let api = match self.store.outlet(&repo.name).await? {
+        let api = match self.store.reports().forge_reporter(&repo.name).await? {
             Some(reporter) => Some((reporter.api, reporter.allow_http)),
             None => default_api_of(repo).map(|api| (api, false)),
         };

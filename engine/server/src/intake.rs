@@ -114,18 +114,18 @@ impl Intake {
         loop {
             let mut outcome = match self.work_on(claimed).await {
                 Ok(Some(outcome)) => outcome,
-                Ok(None) => return Ok(self.store.release_delivery(claimed).await?),
+                Ok(None) => return Ok(self.store.delivery_queues().release(claimed).await?),
                 Err(error) if error.is_transient() => return Err(error),
                 Err(error) => Outcome::new(DeliveryState::Failed, error.to_string()),
             };
             let settlement = &mut outcome.settlement;
             settlement.note = settlement.note.chars().take(MAX_NOTE).collect();
             let Some(awaiting) = outcome.awaiting else {
-                return Ok(self.store.settle(claimed, settlement).await?);
+                return Ok(self.store.deliveries().settle(claimed, settlement).await?);
             };
             let commit = (&*awaiting.repo, &*awaiting.sha);
             let (result, now) = ((&*settlement, awaiting.was_allowed), self.process.clock.now());
-            if self.store.settle_held(claimed, commit, result, now).await? {
+            if self.store.untrusted().settle_held(claimed, commit, result, now).await? {
                 return Ok(());
             }
             // A maintainer has approved the commit meanwhile: the next round sees the approval.
@@ -135,7 +135,7 @@ impl Intake {
     /// Works on a delivery by its kind; `None`: it was moved to the queue of another repository.
     async fn work_on(&self, claimed: &ClaimedDelivery) -> Result<Option<Outcome>, Error> {
         let delivery = &claimed.row;
-        let Some(repo) = self.store.repo_by_hook(&delivery.hook).await? else {
+        let Some(repo) = self.store.repos().by_hook(&delivery.hook).await? else {
             return ignored("the repository is no longer watched".to_owned());
         };
         let settlement = match delivery.forge.as_str() {

@@ -51,7 +51,7 @@ pub async fn publish(
     let body = serde_json::to_vec(&message).map_err(|error| Error::Unfit(error.to_string()))?;
     let delivery = row((EVENT, &repo.hook, id), json!({}), body, now);
     let received = Some((message.topic, message.data));
-    Ok(store.hear(&repo.name, delivery, received, &by).await?)
+    Ok(store.topics().receive(&repo.name, delivery, received, &by).await?)
 }
 
 /// Stores the verified call of a named webhook. `id` is the sender's idempotency key.
@@ -70,7 +70,7 @@ pub(crate) async fn store_call(
     let fits = body.len() <= MAX_DATA_BYTES / 2;
     let received = fits.then(|| (format!("{WEBHOOK_TOPIC}{name}"), data));
     let delivery = row((WEBHOOK, &repo.hook, id), json!({"name": name}), body, now);
-    Ok(store.hear(&repo.name, delivery, received, WEBHOOK).await?)
+    Ok(store.topics().receive(&repo.name, delivery, received, WEBHOOK).await?)
 }
 
 /// The data of a body: parsed JSON, or else its text.

@@ -129,6 +129,6 @@ impl Plans {
         }
         rows.dedup_by(|a, b| (&a.file, &a.workflow) == (&b.file, &b.workflow));
         let now = self.process.clock.now();
-        Ok(self.store.register_plans(repo, rows, now).await?)
+        Ok(self.store.repos().register_plans(repo, rows, now).await?)
     }
 }

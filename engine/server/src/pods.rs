@@ -103,7 +103,7 @@ impl Pods {
         }
         let engine = self.tools.engine.id().await?;
         self.report(&engine).await?;
-        let demand = self.tools.store.reported_demand().await?;
+        let demand = self.tools.store.demand().list().await?;
         let waiting = shares(&self.managers, &demand);
         for (manager, waiting) in self.managers.iter_mut().zip(waiting) {
             manager.lead_as(&engine);
@@ -126,7 +126,7 @@ impl Pods {
             })
             .collect();
         if self.reported.as_ref() != Some(&demand) {
-            self.tools.store.report_demand(engine, demand.clone()).await?;
+            self.tools.store.demand().report(engine, demand.clone()).await?;
             self.reported = Some(demand);
         }
         Ok(())
@@ -135,7 +135,7 @@ impl Pods {
     /// The runs of this engine go to others, which report them.
     async fn withdraw(&mut self) {
         let Ok(engine) = self.tools.engine.id().await else { return };
-        if let Err(error) = self.tools.store.report_demand(&engine, Vec::new()).await {
+        if let Err(error) = self.tools.store.demand().report(&engine, Vec::new()).await {
             tracing::debug!(%error, "failed to withdraw the demand for runners");
         }
     }
@@ -206,7 +206,7 @@ impl PodIdentity {
         if !is_ours {
             return Err(wrong("its token is that of another pod"));
         }
-        match self.store.pod_bound(&row.id, &workload.uid).await {
+        match self.store.pods().bound(&row.id, &workload.uid).await {
             Ok(true) => Ok(()),
             Ok(false) => {
                 let reason = "the runner has another pod, or is gone".to_owned();

@@ -78,7 +78,7 @@ impl ApiCommands {
         name: &str,
         text: &[u8],
     ) -> Result<(), CommandError> {
-        let put = self.parts.store.put_secret(self.keyring()?, scope, name, text).await;
+        let put = self.parts.store.secrets().put(self.keyring()?, scope, name, text).await;
         put.map_err(|error| match error {
             SecretError::Limit(why) => CommandError::Unfit(why),
             SecretError::BadKey
@@ -119,7 +119,7 @@ impl ApiCommands {
         let reporter = config.row().map_err(CommandError::Unfit)?;
         let store = &self.parts.store;
         let failed = |error: plue_store::Error| command_error(error.into());
-        let known = store.repo(&request.name).await.map_err(failed)?;
+        let known = store.repos().get(&request.name).await.map_err(failed)?;
         if !by.is_local && known.is_some_and(|known| known.forge == "local") {
             let why = format!("`{}` lies on the server's machine", request.name);
             return Err(CommandError::Conflict(why));
@@ -134,7 +134,7 @@ impl ApiCommands {
         if request.token.is_some() && app.is_none() {
             // The credential that is set last replaces the other kind.
             let scope = hook_scope_of(&request.name);
-            store.forget_secret(&scope, APP_SECRET).await.map_err(failed)?;
+            store.secrets().forget(&scope, APP_SECRET).await.map_err(failed)?;
         }
         let row = RepoRow {
             name: request.name,
@@ -145,8 +145,8 @@ impl ApiCommands {
             added_by: by.name,
             added_at: self.parts.clock.now(),
         };
-        store.repo_add(&row).await.map_err(failed)?;
-        store.set_outlet(&row.name, reporter.as_ref()).await.map_err(failed)
+        store.repos().add(&row).await.map_err(failed)?;
+        store.reports().set_forge_reporter(&row.name, reporter.as_ref()).await.map_err(failed)
     }
 }
 

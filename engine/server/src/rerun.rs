@@ -35,7 +35,7 @@ impl ServerRuns {
         request: RerunRequest,
     ) -> Result<(), CommandError> {
         let failed = |error: Error| command_error(error);
-        if self.store.run(&id).await.map_err(|error| failed(error.into()))?.is_some() {
+        if self.store.runs().get(&id).await.map_err(|error| failed(error.into()))?.is_some() {
             return Ok(());
         }
         let loaded = Loaded::read(&self.store, old).await.map_err(|error| failed(error.into()))?;
@@ -44,7 +44,7 @@ impl ServerRuns {
         self.refuse_paused(name, &loaded.row.workflow).await.map_err(failed)?;
         let sha = loaded.row.sha.as_deref().ok_or_else(|| nothing("commit"))?;
         let sha = CommitId::new(sha).map_err(|_| nothing("commit"))?;
-        let repo = self.store.repo(name).await.map_err(|error| failed(error.into()))?;
+        let repo = self.store.repos().get(name).await.map_err(|error| failed(error.into()))?;
         let repo = repo
             .ok_or_else(|| CommandError::Conflict(format!("`{name}` is not watched any more")))?;
         let part = part_of(&loaded, &request)?;

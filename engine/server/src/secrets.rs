@@ -60,7 +60,7 @@ impl Credentials {
             let Capability::Secret(name) = capability else { continue };
             let Some(keys) = &self.keys else { break };
             for scope in &scopes {
-                if let Some(text) = self.store.secret(keys, scope, &name).await? {
+                if let Some(text) = self.store.secrets().get(keys, scope, &name).await? {
                     found.insert(name, text.to_vec());
                     break;
                 }
@@ -76,7 +76,7 @@ impl Credentials {
             return Ok(Some(token));
         }
         let Some(keys) = &self.keys else { return Ok(None) };
-        let text = self.store.secret(keys, &hook_scope_of(repo), FORGE_TOKEN).await?;
+        let text = self.store.secrets().get(keys, &hook_scope_of(repo), FORGE_TOKEN).await?;
         Ok(text.and_then(|text| String::from_utf8(text.to_vec()).ok()))
     }
 
@@ -84,7 +84,7 @@ impl Credentials {
     /// gap.
     pub(crate) async fn call_secrets(&self, repo: &str) -> Result<Vec<plue_forge::Secret>, Error> {
         let Some(keys) = &self.keys else { return Ok(Vec::new()) };
-        let text = self.store.secret(keys, &hook_scope_of(repo), CALL_SECRET).await?;
+        let text = self.store.secrets().get(keys, &hook_scope_of(repo), CALL_SECRET).await?;
         let text = text.and_then(|text| String::from_utf8(text.to_vec()).ok()).unwrap_or_default();
         Ok(text.split_whitespace().map(plue_forge::Secret::new).collect())
     }
@@ -98,7 +98,7 @@ impl Credentials {
     /// The secret that a forge signs deliveries of a repository with, as it is stored.
     pub(crate) async fn hook_secret(&self, repo: &str) -> Result<Option<Vec<u8>>, Error> {
         let Some(keys) = &self.keys else { return Ok(None) };
-        let text = self.store.secret(keys, &hook_scope_of(repo), HOOK_SECRET).await?;
+        let text = self.store.secrets().get(keys, &hook_scope_of(repo), HOOK_SECRET).await?;
         Ok(text.map(|text| text.to_vec()))
     }
 }

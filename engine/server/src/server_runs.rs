@@ -96,7 +96,7 @@ impl ServerRuns {
 
     /// Fails if the workflow is paused.
     pub(crate) async fn refuse_paused(&self, repo: &str, workflow: &str) -> Result<(), Error> {
-        let pauses = self.store.pauses(Some(&[repo.to_owned()])).await?;
+        let pauses = self.store.pauses().list(Some(&[repo.to_owned()])).await?;
         match pauses::in_force(&pauses, repo, workflow, PauseScope::Workflow) {
             Some(pause) => Err(Error::Paused(Box::new(pauses::problem(pause)))),
             None => Ok(()),
@@ -104,10 +104,10 @@ impl ServerRuns {
     }
 
     async fn submit_run(&self, id: RunId, request: RunRequest, by: String) -> Result<(), Error> {
-        if self.store.run(&id).await?.is_some() {
+        if self.store.runs().get(&id).await?.is_some() {
             return Ok(());
         }
-        let repo = self.store.repo(&request.repository).await?;
+        let repo = self.store.repos().get(&request.repository).await?;
         let repo = repo.ok_or_else(|| {
             Error::NotFound(format!("there is no repository `{}`", request.repository))
         })?;
@@ -169,10 +169,10 @@ impl ServerRuns {
         by: &str,
     ) -> Result<RestoredFiles, CommandError> {
         let Process { clock, stop, .. } = &self.process;
-        let row = self.store.run(&run).await.map_err(|error| command_error(error.into()))?;
+        let row = self.store.runs().get(&run).await.map_err(|error| command_error(error.into()))?;
         let row = row.ok_or_else(|| CommandError::NotFound(format!("there is no run {run}")))?;
         if row.is_set_aside() {
-            let revived = self.store.revive(&run).await;
+            let revived = self.store.drives().revive(&run).await;
             revived.map_err(|error| command_error(error.into()))?;
             return Ok(RestoredFiles::default());
         }

@@ -51,12 +51,12 @@ impl Submitter {
         let subject = self.process.ids.run().to_string();
         let fresh = Reservation { request: plan.to_owned(), subject };
         let (key, now) = (format!("{cause} {plan}"), self.process.clock.now());
-        Ok(RunId::new(self.store.reserve("plue", &key, fresh, now).await?.subject))
+        Ok(RunId::new(self.store.idempotency().reserve("plue", &key, fresh, now).await?.subject))
     }
 
     /// Stores a run; a run that is stored already is left as it is.
     pub(crate) async fn submit(&self, planned: PlannedRun<'_>) -> Result<(), Error> {
-        if self.store.run(&planned.id).await?.is_some() {
+        if self.store.runs().get(&planned.id).await?.is_some() {
             return Ok(());
         }
         let inputs = inputs(&planned)?;
@@ -96,7 +96,9 @@ impl Submitter {
         let id = planned.id.clone();
         match self.engine.submit_as(planned.id, submission).await {
             // Another engine submitted the same run concurrently.
-            Err(plue_executor::Error::Refused { .. }) if self.store.run(&id).await?.is_some() => {
+            Err(plue_executor::Error::Refused { .. })
+                if self.store.runs().get(&id).await?.is_some() =>
+            {
                 Ok(())
             }
             submitted => {

@@ -329,7 +329,7 @@ impl Filling<'_> {
         if !self.source.is_trusted {
             return Ok(false);
         }
-        let rows = self.workspaces.store.repos().await?;
+        let rows = self.workspaces.store.repos().list().await?;
         let watched = rows.into_iter().filter(|row| row.forge == "local").map(|row| row.url);
         let watched: Vec<String> = watched.collect();
         let (path, own) = (path.to_owned(), self.source.repo.url.clone());

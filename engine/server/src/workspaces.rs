@@ -49,7 +49,7 @@ impl Workspaces {
         for (name, is_old) in listed {
             // Named `RUN`, or `RUN.…` while it is unpacked.
             let run = RunId::new(name.split('.').next().unwrap_or_default());
-            let is_needed = match self.store.run(&run).await? {
+            let is_needed = match self.store.runs().get(&run).await? {
                 Some(row) => row.fork.is_none() || !row.view.status.is_terminal(),
                 None => !is_old,
             };
@@ -66,7 +66,7 @@ impl Workspaces {
     /// runs.
     pub(crate) async fn remove_untrusted(&self, row: &RunRow) {
         let ended = || async {
-            let row = self.store.run(&row.id).await.ok().flatten()?;
+            let row = self.store.runs().get(&row.id).await.ok().flatten()?;
             row.view.status.is_terminal().then_some(())
         };
         if row.fork.is_none() || ended().await.is_none() {

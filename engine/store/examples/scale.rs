@@ -58,7 +58,7 @@ async fn run(given: Vec<String>) -> Outcome<()> {
     let store = Store::open(StoreOptions::new(url)).await?;
     let step: Step = serde_json::from_value(json!({"id": "s", "kind": "bash", "run": "true"}))?;
     let plan = HashedPlan::new(Plan::new("bench", vec![step])).map_err(|e| e.to_string())?;
-    store.put_plan(&plan).await?;
+    store.plans().put(&plan).await?;
     let (clock, ids) = (Clock::real(), Ids::random());
     let bench = Bench { store, server, clock, ids, plan: plan.hash };
     // A page of nothing would be no measure for a page of runs.
@@ -116,18 +116,18 @@ impl Bench {
             only: Vec::new(),
             carried: Vec::new(),
         });
-        self.store.create_run(new, first).await??;
+        self.store.runs().create(new, first).await??;
         let mut next = self.commit(&run, 1, RunStatus::Running);
         next.facts.push(Fact::RunStarted);
         next.steps.push(step(StepStatus::Queued));
         let id = AttemptId::new(self.ids.text());
         next.attempts.push(self.attempt(&id, pool));
-        self.store.commit(next).await??;
+        self.store.runs().commit(next).await??;
         if upto == Upto::Queued {
             return Ok(run);
         }
         let (runner, epoch) = self.runner(pool, Some(&run)).await?;
-        let claimed = self.store.claim(&runner, epoch, 1, self.clock.now()).await?;
+        let claimed = self.store.attempts().claim(&runner, epoch, 1, self.clock.now()).await?;
         let claim = claimed.first().ok_or("nothing to claim")?.claim.clone();
         if upto == Upto::Running {
             return Ok(run);
@@ -143,16 +143,16 @@ impl Bench {
             outcome: End::Success,
             detail: None,
         });
-        self.store.commit(last).await??;
-        self.store.runner_gone(&runner, "released", self.clock.now()).await?;
+        self.store.runs().commit(last).await??;
+        self.store.runners().gone(&runner, "released", self.clock.now()).await?;
         Ok(run)
     }
 
     async fn runner(&self, pool: &str, run: Option<&RunId>) -> Outcome<(RunnerId, u64)> {
         let (runner, now) = (self.ids.runner(), self.clock.now());
-        self.store.register_runner(&runner, pool, "t", run, now).await?;
-        let epoch = self.store.runner_hello(&runner, "t", "b", now).await?;
-        self.store.runner_ready(&runner, epoch, now).await?;
+        self.store.runners().register(&runner, pool, "t", run, now).await?;
+        let epoch = self.store.runners().greet(&runner, "t", "b", now).await?;
+        self.store.runners().ready(&runner, epoch, now).await?;
         Ok((runner, epoch))
     }
 
@@ -161,7 +161,7 @@ impl Bench {
         for _ in 0..CALLS {
             let mark = self.clock.mark();
             let filter = RunFilter { limit: PAGE, ..RunFilter::default() };
-            self.store.runs(&filter).await?;
+            self.store.runs().list(&filter).await?;
             samples.push(self.clock.elapsed(mark).as_secs_f64() * 1e6);
         }
         self.line("list page", state, samples);
@@ -171,12 +171,12 @@ impl Bench {
             // Without a run: it takes the first of the queue.
             let (runner, epoch) = self.runner("here", None).await?;
             let mark = self.clock.mark();
-            let claimed = self.store.claim(&runner, epoch, 1, self.clock.now()).await?;
+            let claimed = self.store.attempts().claim(&runner, epoch, 1, self.clock.now()).await?;
             samples.push(self.clock.elapsed(mark).as_secs_f64() * 1e6);
             if claimed.is_empty() {
                 return Err("nothing to claim".into());
             }
-            self.store.runner_gone(&runner, "released", self.clock.now()).await?;
+            self.store.runners().gone(&runner, "released", self.clock.now()).await?;
         }
         self.line("claim", state, samples);
         let run = self.bring(Upto::Queued, "nowhere").await?;
@@ -186,7 +186,7 @@ impl Bench {
             next.facts.push(Fact::RunStarted);
             next.steps.push(step(StepStatus::Running));
             let mark = self.clock.mark();
-            self.store.commit(next).await??;
+            self.store.runs().commit(next).await??;
             samples.push(self.clock.elapsed(mark).as_secs_f64() * 1e6);
         }
         self.line("advance", state, samples);

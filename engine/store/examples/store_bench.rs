@@ -79,7 +79,7 @@ async fn run(options: StoreOptions, config: &str) -> Outcome<()> {
     let store = Store::open(options.clone()).await?;
     let step: Step = serde_json::from_value(json!({"id": "s", "kind": "bash", "run": "true"}))?;
     let plan = HashedPlan::new(Plan::new("bench", vec![step])).map_err(|e| e.to_string())?;
-    store.put_plan(&plan).await?;
+    store.plans().put(&plan).await?;
     let config = config.to_owned();
     let bench = Bench { store, config, clock: Clock::real(), ids: Ids::random(), plan };
     bench.transitions("transition", false, 1).await?;
@@ -88,7 +88,7 @@ async fn run(options: StoreOptions, config: &str) -> Outcome<()> {
     bench.log().await?;
     let mark = bench.clock.mark();
     let again = Store::open(options).await?;
-    again.unfinished_runs().await?;
+    again.runs().unfinished().await?;
     bench.timed("open_and_first_read", micros(bench.clock.elapsed(mark)) / 1e3);
     again.close().await;
     bench.store.close().await;
@@ -128,7 +128,7 @@ impl Bench {
             created_at: self.now(),
         };
         let first = RunCommit::new(id.clone(), 0, self.now(), view());
-        self.store.create_run(new, first).await??;
+        self.store.runs().create(new, first).await??;
         Ok(id)
     }
 
@@ -166,7 +166,7 @@ impl Bench {
                 commit.attempts.push(new_attempt(id, self.now()));
             }
             let mark = self.clock.mark();
-            self.store.commit(commit).await??;
+            self.store.runs().commit(commit).await??;
             samples.push(micros(self.clock.elapsed(mark)));
         }
         Ok(samples)
@@ -191,23 +191,23 @@ impl Bench {
                 })
                 .collect();
             let mark = self.clock.mark();
-            self.store.append_events(vec![(claim.clone(), events)]).await?;
+            self.store.journal().append(vec![(claim.clone(), events)]).await?;
             samples.push(micros(self.clock.elapsed(mark)));
         }
         let seconds = self.clock.elapsed(start).as_secs_f64();
         self.line("log_append_batch", samples.len(), "us", samples, written as f64 / seconds / 1e6);
         self.timed("log_100mb_store", seconds * 1e3);
         let mark = self.clock.mark();
-        self.store.read_log(&claim.attempt, LogRange::Tail(100)).await?;
+        self.store.logs().read(&claim.attempt, LogRange::Tail(100)).await?;
         self.timed("log_tail", micros(self.clock.elapsed(mark)) / 1e3);
         let mark = self.clock.mark();
-        self.store.search_log(&claim.attempt, b"not in there", 10).await?;
+        self.store.log_search().hits(&claim.attempt, b"not in there", 10).await?;
         self.timed("log_search", micros(self.clock.elapsed(mark)) / 1e3);
         let mark = self.clock.mark();
         let (mut after, mut read) = (0, 0);
         loop {
             let pieces =
-                self.store.read_log(&claim.attempt, LogRange::After(after, 4 << 20)).await?;
+                self.store.logs().read(&claim.attempt, LogRange::After(after, 4 << 20)).await?;
             let Some(last) = pieces.last() else { break };
             after = last.seq;
             read += pieces.iter().map(|piece| piece.bytes.len()).sum::<usize>();
@@ -224,13 +224,13 @@ impl Bench {
     async fn claimed(&self) -> Outcome<Claim> {
         let run = self.new_run().await?;
         let runner = RunnerId::new(self.ids.text());
-        self.store.register_runner(&runner, "local", "t", &run, self.now()).await?;
-        let epoch = self.store.runner_hello(&runner, "t", "b", self.now()).await?;
-        self.store.runner_ready(&runner, epoch, self.now()).await?;
+        self.store.runners().register(&runner, "local", "t", &run, self.now()).await?;
+        let epoch = self.store.runners().greet(&runner, "t", "b", self.now()).await?;
+        self.store.runners().ready(&runner, epoch, self.now()).await?;
         let mut commit = RunCommit::new(run, 0, self.now(), view());
         commit.attempts.push(new_attempt(AttemptId::new(self.ids.text()), self.now()));
         commit.assign_to = Some(Assign { runner, epoch, max: 1 });
-        let committed = self.store.commit(commit).await??;
+        let committed = self.store.runs().commit(commit).await??;
         committed.assigned.into_iter().next().ok_or_else(|| "not assigned".into())
     }
 }

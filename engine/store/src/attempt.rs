@@ -9,9 +9,9 @@ use serde_json::Value as Json;
 use crate::{
     error::Error,
     fence,
+    handles::Attempts,
     rule::Hold,
     sql::{Arg, Dialect, Row, Statement},
-    store::Store,
 };
 
 /// A row of `attempt`.
@@ -19,9 +19,7 @@ use crate::{
 pub struct AttemptRow {
     /// The attempt and the fence of its last assignment; fence 0: never assigned.
     pub claim: Claim,
-    /// Its run.
     pub run: RunId,
-    /// Its step.
     pub step: StepId,
     /// The step's visit, from 1.
     pub visit: u32,
@@ -29,17 +27,14 @@ pub struct AttemptRow {
     pub number: u32,
     /// The pool it waits for or ran in.
     pub pool: String,
-    /// Its state.
     pub state: AttemptStatus,
-    /// Who has or had it.
+    /// Runner that has or had it.
     pub runner: Option<RunnerId>,
-    /// When it was queued.
     pub queued_at: Timestamp,
-    /// When a runner got it.
+    /// Time of the claim by a runner.
     pub assigned_at: Option<Timestamp>,
-    /// When its process started, by the runner's clock.
+    /// Start of its process, by the runner's clock.
     pub started_at: Option<Timestamp>,
-    /// When it ended.
     pub ended_at: Option<Timestamp>,
     /// The process id on the runner.
     pub pid: Option<u32>,
@@ -49,13 +44,12 @@ pub struct AttemptRow {
     pub log_reach: u64,
     /// Bytes of its log.
     pub log_bytes: u64,
-    /// How it ended.
     pub outcome: Option<Outcome>,
-    /// What else the runner said about the end: exit, times, memory.
+    /// Exit status, times and memory of the end, as the runner reported them.
     pub detail: Option<Json>,
 }
 
-/// What decides whether a runner's write counts, locked in a transaction.
+/// Fields that decide whether a runner's write counts, locked in a transaction.
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
     pub(crate) id: AttemptId,
@@ -73,16 +67,12 @@ const COLUMNS: &str = "id, fence, run_id, step_id, visit, number, pool, state, r
                        assigned_at, started_at, ended_at, pid, ack_seq, log_bytes, outcome, detail, \
                        log_seq";
 
-impl Store {
+impl Attempts<'_> {
     /// The attempts of a run, or of one of its steps, in the order they were queued.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn attempts(
-        &self,
-        run: &RunId,
-        step: Option<&StepId>,
-    ) -> Result<Vec<AttemptRow>, Error> {
+    pub async fn list(self, run: &RunId, step: Option<&StepId>) -> Result<Vec<AttemptRow>, Error> {
         let mut args = vec![Arg::from(run.as_str())];
         let mut text = format!("SELECT {COLUMNS} FROM attempt WHERE run_id = $1");
         if let Some(step) = step {
@@ -90,7 +80,7 @@ impl Store {
             text.push_str(" AND step_id = $2");
         }
         text.push_str(" ORDER BY queued_at, step_id, visit, number");
-        let rows = self.read(Statement::new(text, args)).await?;
+        let rows = self.store.read(Statement::new(text, args)).await?;
         rows.iter().map(attempt_row).collect()
     }
 
@@ -98,9 +88,9 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn attempt(&self, id: &AttemptId) -> Result<Option<AttemptRow>, Error> {
+    pub async fn get(self, id: &AttemptId) -> Result<Option<AttemptRow>, Error> {
         let text = format!("SELECT {COLUMNS} FROM attempt WHERE id = $1");
-        let row = self.read_one(Statement::new(text, vec![id.as_str().into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![id.as_str().into()])).await?;
         row.map(|row| attempt_row(&row)).transpose()
     }
 
@@ -109,12 +99,12 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn claims_of(&self, runner: &RunnerId) -> Result<Vec<AttemptRow>, Error> {
+    pub async fn claims_of(self, runner: &RunnerId) -> Result<Vec<AttemptRow>, Error> {
         let text = format!(
             "SELECT {COLUMNS} FROM attempt \
              WHERE runner_id = $1 AND state IN ('assigned', 'running') ORDER BY fence"
         );
-        let rows = self.read(Statement::new(text, vec![runner.as_str().into()])).await?;
+        let rows = self.store.read(Statement::new(text, vec![runner.as_str().into()])).await?;
         rows.iter().map(attempt_row).collect()
     }
 }
@@ -122,7 +112,7 @@ impl Store {
 // === impl Held ===
 
 impl Held {
-    /// What is read of an attempt `a`.
+    /// Columns of an attempt `a`.
     pub(crate) const COLUMNS: &str =
         "a.id, a.run_id, a.state, a.fence, a.ack_seq, a.log_bytes, a.log_newlines, a.log_seq";
 
@@ -162,7 +152,7 @@ impl Held {
         self.hold().is_next(seq)
     }
 
-    /// What a result with this last number means, after the events before it were taken.
+    /// Meaning of a result with this last number, after the events before it were taken.
     pub(crate) fn verdict(&self, claim: &Claim, seq: u64) -> ResultVerdict {
         self.hold().verdict(claim.fence, seq)
     }

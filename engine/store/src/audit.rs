@@ -1,4 +1,4 @@
-//! Who changed what. Append-only: nothing here updates or deletes.
+//! Audit log of changes. Append-only: nothing here updates or deletes.
 
 use jiff::Timestamp;
 use serde_json::Value as Json;
@@ -6,68 +6,63 @@ use serde_json::Value as Json;
 use crate::{
     changes::Shards,
     error::Error,
+    handles::Audit,
     op::Op,
     sql::{Arg, Dialect, Row, Statement, Tx},
-    store::Store,
 };
 
 /// Rows of one page at most.
 const MAX_PAGE: u32 = 1_000;
 
-/// Something that somebody changed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditRow {
     /// Its number; those that are committed later have higher ones. 0 until it is stored.
     pub seq: u64,
-    /// When.
     pub at: Timestamp,
-    /// Who.
     pub principal: String,
-    /// What, a dotted verb: `run.cancel`.
+    /// Action as a dotted verb: `run.cancel`.
     pub action: String,
     /// To what: an id.
     pub subject: String,
-    /// In which repository.
     pub repo: Option<String>,
-    /// More, without secrets.
     pub detail: Json,
 }
 
 struct Append(AuditRow);
 
-impl Store {
+impl Audit<'_> {
     /// Adds a row.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn audit(&self, row: &AuditRow) -> Result<(), Error> {
-        self.write(Append(row.clone())).await
+    pub async fn add(self, row: &AuditRow) -> Result<(), Error> {
+        self.store.write(Append(row.clone())).await
     }
 
     /// Rows behind a number, the oldest first, at most 1,000.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn audit_after(&self, seq: u64, limit: u32) -> Result<Vec<AuditRow>, Error> {
-        self.audit_rows("seq > $1 ORDER BY seq", seq, limit).await
+    pub async fn after(self, seq: u64, limit: u32) -> Result<Vec<AuditRow>, Error> {
+        self.rows("seq > $1 ORDER BY seq", seq, limit).await
     }
 
     /// Rows before a number, the newest first, at most 1,000; `None`: from the newest on.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn audit_before(&self, seq: Option<u64>, limit: u32) -> Result<Vec<AuditRow>, Error> {
+    pub async fn before(self, seq: Option<u64>, limit: u32) -> Result<Vec<AuditRow>, Error> {
         let last = i64::MAX.unsigned_abs();
         let seq = seq.unwrap_or(last).min(last);
-        self.audit_rows("seq < $1 ORDER BY seq DESC", seq, limit).await
+        self.rows("seq < $1 ORDER BY seq DESC", seq, limit).await
     }
 
-    async fn audit_rows(&self, which: &str, seq: u64, limit: u32) -> Result<Vec<AuditRow>, Error> {
+    async fn rows(self, which: &str, seq: u64, limit: u32) -> Result<Vec<AuditRow>, Error> {
         let text = format!(
             "SELECT seq, at, principal, action, subject, repo, detail FROM audit WHERE {which} LIMIT $2"
         );
         let args = vec![Arg::count(seq), limit.min(MAX_PAGE).into()];
-        let rows = self.read(Statement::new(text, args)).await?;
+        let rows = self.store.read(Statement::new(text, args)).await?;
         rows.iter().map(audit_row).collect()
     }
 }

@@ -1,27 +1,27 @@
-//! Content by its SHA-256: small blobs in the database, larger ones where a [`Shelf`] puts them.
+//! Content by its SHA-256: small blobs in the database, larger ones in a [`BlobStore`].
 //!
-//! Content comes before its row: a row never points at nothing. What no row refers to is swept some
-//! time after it was used last (see `collect`). Must not know what is in a blob, except for the
-//! sweep, which must find the blobs that a list of changes names.
+//! Content is written before its row: a row never points at nothing. Unreferenced content is
+//! deleted some time after its last use (see `collect`). Must not know what is in a blob, except
+//! for the collection, which must find the blobs that a list of changes names.
 
+mod blob_store;
 mod bucket;
 mod collect;
 mod copy;
 mod folder;
-mod place;
+mod identity;
 mod reader;
 mod rows;
 mod scope;
-mod shelf;
 mod writer;
 
 pub use self::{
+    blob_store::{BlobFuture, BlobStore, BlobStoreError, Draft},
     bucket::{Bucket, BucketOptions},
     collect::Collected,
     folder::Folder,
     reader::BlobReader,
     rows::BlobStat,
-    shelf::{Draft, Shelf, ShelfError, ShelfFuture},
     writer::BlobWriter,
 };
 

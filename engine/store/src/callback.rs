@@ -9,25 +9,18 @@ use serde_json::Value as Json;
 use crate::{
     changes::Shards,
     error::Error,
-    op::Op,
-    plain::Plain,
+    handles::Callbacks,
+    op::{Op, Plain},
     sql::{Arg, Statement, Tx},
-    store::Store,
 };
 
-/// What became of an answer to a call.
+/// Outcome of an answer to a callback.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CallbackAnswered {
-    /// It is kept for whoever advances the run.
-    Taken {
-        /// The run.
-        run: RunId,
-    },
+    /// It is stored for the driver of the run.
+    Taken { run: RunId },
     /// The call was answered before; this answer changes nothing.
-    Duplicate {
-        /// The run.
-        run: RunId,
-    },
+    Duplicate { run: RunId },
     /// The time to answer is over.
     Expired,
     /// There is no such token.
@@ -40,14 +33,14 @@ struct Answer {
     at: Timestamp,
 }
 
-impl Store {
+impl Callbacks<'_> {
     /// Keeps a token's hash, before the call that carries the token is made. An attempt that is made
     /// again after a crash has a further token; the first answer with any of them counts.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn add_callback(
-        &self,
+    pub async fn add(
+        self,
         token_hash: &str,
         run: &RunId,
         attempt: &AttemptId,
@@ -61,16 +54,16 @@ impl Store {
             attempt.as_str().into(),
             expires_at.into(),
         ];
-        self.write(Plain(vec![Statement::new(text, args)])).await
+        self.store.write(Plain(vec![Statement::new(text, args)])).await
     }
 
     /// Whether a call has a token of this hash, answered or not.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn has_callback(&self, token_hash: &str) -> Result<bool, Error> {
+    pub async fn contains(self, token_hash: &str) -> Result<bool, Error> {
         let text = "SELECT 1 FROM callback WHERE token_hash = $1";
-        let row = self.read_one(Statement::new(text, vec![token_hash.into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![token_hash.into()])).await?;
         Ok(row.is_some())
     }
 
@@ -78,23 +71,23 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn answer_callback(
-        &self,
+    pub async fn answer(
+        self,
         token_hash: &str,
         answer: Json,
         at: Timestamp,
     ) -> Result<CallbackAnswered, Error> {
-        self.write(Answer { token_hash: token_hash.to_owned(), answer, at }).await
+        self.store.write(Answer { token_hash: token_hash.to_owned(), answer, at }).await
     }
 
     /// The answers to calls of a run, of all its attempts.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn callback_answers(&self, run: &RunId) -> Result<Vec<(AttemptId, Json)>, Error> {
+    pub async fn answers(self, run: &RunId) -> Result<Vec<(AttemptId, Json)>, Error> {
         let text = "SELECT attempt_id, answer FROM callback \
                     WHERE run_id = $1 AND answered_at IS NOT NULL ORDER BY answered_at";
-        let rows = self.read(Statement::new(text, vec![run.as_str().into()])).await?;
+        let rows = self.store.read(Statement::new(text, vec![run.as_str().into()])).await?;
         rows.iter().map(|row| Ok((AttemptId::new(row.text(0)?), row.json(1)?))).collect()
     }
 }

@@ -1,5 +1,5 @@
-//! Wake-ups: a number that grows after each commit. They only make things prompt; whoever waits must
-//! look again at the rows, and must poll as well if other processes write.
+//! Wake-ups: a number that grows after each commit. They only make things prompt: a waiter must
+//! look at the rows again, and must poll as well if other processes write.
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
@@ -16,7 +16,6 @@ const SHARDS: u64 = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Shards(pub(crate) u64);
 
-/// The sending side.
 #[derive(Debug, Clone)]
 pub(crate) struct Changes(Arc<Senders>);
 
@@ -29,9 +28,7 @@ struct Senders {
 // === impl Shards ===
 
 impl Shards {
-    /// Nobody.
     pub(crate) const NONE: Self = Self(0);
-    /// Everybody.
     pub(crate) const ALL: Self = Self(u64::MAX);
 
     pub(crate) fn of(run: &RunId) -> Self {
@@ -96,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_wakes_nobody_and_all_wakes_everybody() {
+    fn no_shard_wakes_none_and_all_wake_all() {
         let changes = Changes::new();
         let (mine, any) = (changes.of(&RunId::new("r")), changes.any());
         changes.wake(Shards::NONE);

@@ -11,12 +11,10 @@ use plue_plan::{AttemptId, PlanHash, RunId, RunnerId, StepId};
 use plue_wire::runner::{AttemptEvent, Claim, ResultVerdict};
 use serde_json::Value as Json;
 
-use crate::{error::Error, request::CancelRequest, store::Store};
+use crate::{error::Error, handles::Runs, run::CancelRequest};
 
-/// A new run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewRun {
-    /// Its id, fresh.
     pub id: RunId,
     /// Name of the workflow.
     pub workflow: String,
@@ -24,15 +22,11 @@ pub struct NewRun {
     pub source: String,
     /// Its plan, which must be stored.
     pub plan: PlanHash,
-    /// The event.
     pub event: Json,
-    /// The inputs.
     pub inputs: Json,
     /// `owner/name` or the path of the repository, if known.
     pub repo: Option<String>,
-    /// The commit.
     pub sha: Option<String>,
-    /// The branch.
     pub branch: Option<String>,
     /// The pull request of a fork that it is for, 0 if its number is unknown; `None`: the change is by
     /// people who may write to the repository.
@@ -41,14 +35,13 @@ pub struct NewRun {
     pub is_child: bool,
     /// Evaluator build, read-set, flags.
     pub origin: Json,
-    /// When it was asked for.
+    /// Time of the request.
     pub created_at: Timestamp,
 }
 
-/// What one decision about a run changes.
+/// Changes of one decision about a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunCommit {
-    /// The run.
     pub run: RunId,
     /// The length of the journal that the decision was made on.
     pub expect_seq: u64,
@@ -56,19 +49,16 @@ pub struct RunCommit {
     pub drive: Option<u64>,
     /// The time of the decision and of all its facts.
     pub at: Timestamp,
-    /// Facts to append.
     pub facts: Vec<Fact>,
     /// The run's row after them.
     pub view: RunView,
     /// The rows of the steps they touched, each step once.
     pub steps: Vec<StepView>,
-    /// Attempts to queue.
     pub attempts: Vec<NewAttempt>,
     /// Attempts to queue again because their runner is gone and had not started them.
     pub requeue: Vec<Claim>,
-    /// Who gets the attempts of `attempts` and `requeue` at once, if it still may.
+    /// Runner that gets the attempts of `attempts` and `requeue` at once, if it still may.
     pub assign_to: Option<Assign>,
-    /// Attempts that ended.
     pub ends: Vec<AttemptEnd>,
     /// Queued attempts that shall never run.
     pub cancels: Vec<AttemptId>,
@@ -80,7 +70,6 @@ pub struct RunCommit {
 /// A runner that waits for work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assign {
-    /// The runner.
     pub runner: RunnerId,
     /// The session that the caller serves.
     pub epoch: u64,
@@ -91,17 +80,13 @@ pub struct Assign {
 /// An attempt to queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewAttempt {
-    /// Its id, fresh.
     pub id: AttemptId,
-    /// Its step.
     pub step: StepId,
-    /// The step's visit.
     pub visit: u32,
     /// Its number within the visit.
     pub number: u32,
     /// The pool it waits for.
     pub pool: String,
-    /// Lower goes first.
     pub priority: i64,
     /// Not to be claimed before.
     pub not_before: Timestamp,
@@ -110,18 +95,16 @@ pub struct NewAttempt {
 /// The end of an attempt.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AttemptEnd {
-    /// Which, by whom.
     pub claim: Claim,
     /// Events that came with the result; stored first.
     pub tail: Vec<AttemptEvent>,
-    /// The number of the result, one more than the last event's. `None`: the engine says so, not the
-    /// runner (it is lost, or the work ran inside the engine), and the sequence is not checked.
+    /// The number of the result, one more than the last event's. `None`: the engine reports it, not
+    /// the runner (it is lost, or the work ran inside the engine), and the sequence is not checked.
     pub seq: Option<u64>,
     /// [`AttemptStatus::Done`], [`AttemptStatus::Lost`] or [`AttemptStatus::Cancelled`].
     pub status: AttemptStatus,
-    /// How it ended.
     pub outcome: Outcome,
-    /// What else is known: exit, times, memory.
+    /// Exit status, times and memory, as far as known.
     pub detail: Option<Json>,
 }
 
@@ -137,7 +120,7 @@ pub struct Committed {
 /// A commit that was not made. Nothing of it was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// Somebody else has advanced the run: load it again, decide again.
+    /// Another engine has advanced the run: load it again, decide again.
     #[error("the journal has {seq} facts, more than the decision knew")]
     Stale {
         /// The length of the journal.
@@ -149,59 +132,55 @@ pub enum Refused {
     /// There is no such run (any more).
     #[error("there is no such run")]
     NoRun,
-    /// A runner's result does not count; tell the runner why.
+    /// A runner's result does not count; the runner gets the reason.
     #[error("the result of attempt {attempt} is not recorded: {verdict:?}", attempt = claim.attempt)]
     Result {
-        /// Whose.
         claim: Claim,
         /// Why; never [`ResultVerdict::Recorded`].
         verdict: ResultVerdict,
     },
     /// An attempt that shall be cancelled is not queued any more: a runner has it.
     #[error("attempt {attempt} is not queued any more")]
-    NotQueued {
-        /// Which.
-        attempt: AttemptId,
-    },
+    NotQueued { attempt: AttemptId },
 }
 
-impl Store {
+impl Runs<'_> {
     /// Creates a run together with its first facts (`first.expect_seq` is 0).
     ///
-    /// The outer error is the database's; the inner one says why the commit does not hold
+    /// The outer error is the database's; the inner one is the reason that the commit does not hold
     /// ([`Refused::Stale`] if the run exists already).
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn create_run(
-        &self,
+    pub async fn create(
+        self,
         new: NewRun,
         first: RunCommit,
     ) -> Result<Result<Committed, Refused>, Error> {
-        self.write(create::Create { new, first, engine: None }).await
+        self.store.write(create::Create { new, first, engine: None }).await
     }
 
     /// Creates a run that `engine` drives from its first commit, so that no other engine takes it before;
     /// the fence of that right is [`Drive::FIRST_FENCE`](crate::Drive::FIRST_FENCE).
     ///
     /// # Errors
-    /// As [`Store::create_run`]; the inner error is [`Refused::Superseded`] if the engine is not registered
+    /// As [`Self::create`]; the inner error is [`Refused::Superseded`] if the engine is not registered
     /// any more.
-    pub async fn create_driven_run(
-        &self,
+    pub async fn create_driven(
+        self,
         new: NewRun,
         first: RunCommit,
         engine: &str,
     ) -> Result<Result<Committed, Refused>, Error> {
-        self.write(create::Create { new, first, engine: Some(engine.to_owned()) }).await
+        self.store.write(create::Create { new, first, engine: Some(engine.to_owned()) }).await
     }
 
     /// Advances a run: all of `commit` or nothing.
     ///
     /// # Errors
-    /// [`Error`] of the database; the inner error says why the commit does not hold.
-    pub async fn commit(&self, commit: RunCommit) -> Result<Result<Committed, Refused>, Error> {
-        self.write(apply::Apply(commit)).await
+    /// [`Error`] of the database; the inner error is the reason that the commit does not hold.
+    pub async fn commit(self, commit: RunCommit) -> Result<Result<Committed, Refused>, Error> {
+        self.store.write(apply::Apply(commit)).await
     }
 }
 

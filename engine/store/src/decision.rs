@@ -11,9 +11,9 @@ use plue_plan::{AttemptId, RunId};
 use crate::{
     changes::Shards,
     error::Error,
+    handles::Decisions,
     op::Op,
     sql::{Arg, Row, Statement, Tx},
-    store::Store,
 };
 
 enum Write {
@@ -26,7 +26,6 @@ enum Write {
 pub struct CallDecision {
     /// Id of the call, unique in its attempt.
     pub call: String,
-    /// The answer.
     pub decision: Decision,
     /// Time of the answer.
     pub at: Timestamp,
@@ -38,30 +37,30 @@ struct RecordCall {
     decision: CallDecision,
 }
 
-impl Store {
+impl Decisions<'_> {
     /// Keeps the decision about a call for its agent. The first counts: otherwise the person who made it
     /// is returned.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn record_call_decision(
-        &self,
+    pub async fn record_for_call(
+        self,
         run: &RunId,
         attempt: &AttemptId,
         decision: CallDecision,
     ) -> Result<Option<String>, Error> {
         let (run, attempt) = (run.clone(), attempt.clone());
-        self.write(RecordCall { run, attempt, decision }).await
+        self.store.write(RecordCall { run, attempt, decision }).await
     }
 
     /// Decisions about calls of an attempt, oldest first.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn call_decisions(&self, attempt: &AttemptId) -> Result<Vec<CallDecision>, Error> {
+    pub async fn for_calls_of(self, attempt: &AttemptId) -> Result<Vec<CallDecision>, Error> {
         let text = "SELECT call_id, answer, made_at FROM call_decision WHERE attempt_id = $1 \
                     ORDER BY made_at, call_id";
-        let rows = self.read(Statement::new(text, vec![attempt.as_str().into()])).await?;
+        let rows = self.store.read(Statement::new(text, vec![attempt.as_str().into()])).await?;
         let decision = |row: &Row| {
             let (call, decision, at) = (row.text(0)?.to_owned(), row.json(1)?, row.time(2)?);
             Ok(CallDecision { call, decision, at })
@@ -69,29 +68,29 @@ impl Store {
         rows.iter().map(decision).collect()
     }
 
-    /// Keeps an answer for whoever advances the run. `false`: this person's answer is here already.
+    /// Stores an answer for the driver of the run. `false`: this person's answer is stored already.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn record_decision(
-        &self,
+    pub async fn record(
+        self,
         run: &RunId,
         attempt: &AttemptId,
         decision: Decision,
         at: Timestamp,
     ) -> Result<bool, Error> {
         let (run, attempt) = (run.clone(), attempt.clone());
-        self.write(Write::Record { run, attempt, decision, at }).await
+        self.store.write(Write::Record { run, attempt, decision, at }).await
     }
 
     /// The answers that the journal of a run may not have yet, oldest first.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn decisions(&self, run: &RunId) -> Result<Vec<(AttemptId, Decision)>, Error> {
+    pub async fn list(self, run: &RunId) -> Result<Vec<(AttemptId, Decision)>, Error> {
         let text = "SELECT attempt_id, answer FROM decision WHERE run_id = $1 \
                     ORDER BY made_at, answered_by";
-        let rows = self.read(Statement::new(text, vec![run.as_str().into()])).await?;
+        let rows = self.store.read(Statement::new(text, vec![run.as_str().into()])).await?;
         rows.iter().map(|row| Ok((AttemptId::new(row.text(0)?), row.json(1)?))).collect()
     }
 
@@ -99,8 +98,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn forget_decisions(&self, answers: Vec<(AttemptId, String)>) -> Result<(), Error> {
-        self.write(Write::Forget(answers)).await.map(drop)
+    pub async fn forget(self, answers: Vec<(AttemptId, String)>) -> Result<(), Error> {
+        self.store.write(Write::Forget(answers)).await.map(drop)
     }
 }
 

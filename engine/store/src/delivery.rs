@@ -1,5 +1,5 @@
-//! What forges delivered, as it came: the inbox of webhooks. A delivery is answered when it is here,
-//! and worked on afterwards.
+//! Inbox of webhooks: deliveries of forges as they were received. A delivery is answered once it is
+//! stored, and processed afterwards.
 //!
 //! Must not read a body.
 
@@ -17,10 +17,9 @@ use serde_json::Value as Json;
 use crate::{
     changes::Shards,
     error::Error,
-    op::Op,
-    plain::Plain,
+    handles::Deliveries,
+    op::{Op, Plain},
     sql::{Arg, Row, Statement, Tx},
-    store::Store,
 };
 
 pub use body::Received;
@@ -49,18 +48,16 @@ pub struct DeliveryRow {
     pub headers: Json,
     /// The body, byte for byte.
     pub body: Vec<u8>,
-    /// When.
     pub received_at: Timestamp,
-    /// What became of it.
     pub state: DeliveryState,
-    /// Why, or which runs it made.
+    /// Reason, or the runs that it made.
     pub note: Option<String>,
 }
 
-/// What became of a delivery.
+/// State of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryState {
-    /// Nobody has looked at it.
+    /// Not processed yet.
     New,
     /// It was matched against the plans of its repository.
     Done,
@@ -75,10 +72,8 @@ struct Receive(DeliveryRow);
 // === impl DeliveryState ===
 
 impl DeliveryState {
-    /// Every state.
     pub const ALL: &'static [Self] = &[Self::New, Self::Done, Self::Ignored, Self::Failed];
 
-    /// The stored text.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -108,23 +103,23 @@ impl DeliveryRow {
     }
 }
 
-impl Store {
-    /// Keeps a delivery; `false` if it was here before, whatever became of it.
+impl Deliveries<'_> {
+    /// Stores a delivery; `false` if it is stored already, in whatever state.
     ///
     /// # Errors
-    /// [`Error`] of the database: then the forge must not be told that it arrived.
-    pub async fn receive(&self, delivery: DeliveryRow) -> Result<bool, Error> {
-        self.write(Receive(delivery)).await
+    /// [`Error`] of the database: then the delivery must not be acknowledged.
+    pub async fn receive(self, delivery: DeliveryRow) -> Result<bool, Error> {
+        self.store.write(Receive(delivery)).await
     }
 
-    /// Deliveries that nobody has looked at, the oldest first.
+    /// New deliveries, the oldest first.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn new_deliveries(&self, limit: u32) -> Result<Vec<DeliveryRow>, Error> {
+    pub async fn unprocessed(self, limit: u32) -> Result<Vec<DeliveryRow>, Error> {
         let text = "SELECT forge, hook, id, headers, body, received_at, state, note FROM delivery \
                     WHERE state = 'new' ORDER BY received_at LIMIT $1";
-        let rows = self.read(Statement::new(text, vec![limit.into()])).await?;
+        let rows = self.store.read(Statement::new(text, vec![limit.into()])).await?;
         rows.iter().map(delivery_row).collect()
     }
 
@@ -132,8 +127,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn delivery(
-        &self,
+    pub async fn get(
+        self,
         forge: &str,
         hook: &str,
         id: &str,
@@ -141,7 +136,7 @@ impl Store {
         let text = "SELECT forge, hook, id, headers, body, received_at, state, note FROM delivery \
                     WHERE forge = $1 AND hook = $2 AND id = $3";
         let args = vec![forge.into(), hook.into(), id.into()];
-        let row = self.read_one(Statement::new(text, args)).await?;
+        let row = self.store.read_one(Statement::new(text, args)).await?;
         row.map(|row| delivery_row(&row)).transpose()
     }
 
@@ -150,8 +145,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn settle_delivery(
-        &self,
+    pub async fn settle_one(
+        self,
         delivery: impl Into<InHand<'_>>,
         state: DeliveryState,
         note: &str,
@@ -165,11 +160,11 @@ impl Store {
     /// # Errors
     /// [`Error`] of the database.
     pub async fn settle(
-        &self,
+        self,
         delivery: impl Into<InHand<'_>>,
         settlement: &Settlement,
     ) -> Result<(), Error> {
-        self.write(Plain(vec![settlement.statement(delivery.into())?])).await
+        self.store.write(Plain(vec![settlement.statement(delivery.into())?])).await
     }
 }
 

@@ -15,16 +15,15 @@ use crate::{
     changes::Shards,
     deaths::{NOT_SET_ASIDE, SUSPECT_DEATHS},
     error::Error,
+    handles::Drives,
     op::Op,
     run::{RUN_COLUMNS, RunRow, SOURCE_COLUMN as FENCE_COLUMN, fork, run_row},
     sql::{Arg, Dialect, Row, Statement, Tx, placeholders},
-    store::Store,
 };
 
 /// The right to drive a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drive {
-    /// The run.
     pub run: RunId,
     /// Engine that has the right.
     pub engine: String,
@@ -48,14 +47,14 @@ pub struct DriveRequest {
 /// Advisory lock of an engine that counts the runs of repositories: "quot" in ASCII. Held for one
 /// transaction only.
 const QUOTA_LOCK: &str = "SELECT 1 FROM (SELECT pg_advisory_xact_lock(1903521652)) AS held";
-/// Runs taken in one transaction at most, beside those that only end.
+/// Runs taken in one transaction at most, not counting those that only end.
 const MAX_TAKEN: usize = 64;
 /// Runs with a cancel request, taken in one transaction at most.
 const MAX_ENDING: usize = 64;
 /// Runs of forks of one repository that are looked at in one transaction.
 const FORKS_READ: usize = 64;
 
-/// What the partial index is made for; the text must be the same.
+/// Condition of the partial index; the text must be the same.
 pub(crate) const UNDRIVEN: &str = "driver IS NULL AND status IN ('queued', 'running', 'waiting')";
 /// Runs that take one of the places.
 pub(crate) const ACTIVE: &str = "driver IS NOT NULL AND status IN ('queued', 'running')";
@@ -74,13 +73,13 @@ struct Abandon {
     engine: String,
 }
 
-impl Store {
+impl Drives<'_> {
     /// Takes the right to drive one run. `None`: an engine has it, or there is no such engine or run.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn take_drive(&self, run: &RunId, engine: &str) -> Result<Option<Drive>, Error> {
-        self.write(Take { run: run.clone(), engine: engine.to_owned() }).await
+    pub async fn take(self, run: &RunId, engine: &str) -> Result<Option<Drive>, Error> {
+        self.store.write(Take { run: run.clone(), engine: engine.to_owned() }).await
     }
 
     /// Takes runs without a driver, as [`quotas::next`] decides. Only for a shared database: on one
@@ -88,53 +87,53 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn take_drives(
-        &self,
+    pub async fn take_all(
+        self,
         request: DriveRequest,
     ) -> Result<Option<Vec<(RunRow, Drive)>>, Error> {
-        self.write(TakeMany(request)).await
+        self.store.write(TakeMany(request)).await
     }
 
-    /// Whether [`Store::take_drives`] could find something; cheap.
+    /// Whether [`Self::take_all`] could find something; cheap.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn has_undriven(&self) -> Result<bool, Error> {
+    pub async fn has_undriven(self) -> Result<bool, Error> {
         let text = format!("SELECT 1 FROM run WHERE {UNDRIVEN} AND {NOT_SET_ASIDE} LIMIT 1");
-        Ok(self.read_one(Statement::new(text, Vec::new())).await?.is_some())
+        Ok(self.store.read_one(Statement::new(text, Vec::new())).await?.is_some())
     }
 
     /// Gives the right back. Without effect on a right that was lost.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn release_drive(&self, drive: &Drive) -> Result<(), Error> {
-        self.write(Release(drive.clone())).await
+    pub async fn release(self, drive: &Drive) -> Result<(), Error> {
+        self.store.write(Release(drive.clone())).await
     }
 
     /// Gives back whatever right an engine has to a run: for one that lost track of it.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn abandon_drive(&self, run: &RunId, engine: &str) -> Result<(), Error> {
-        self.write(Abandon { run: run.clone(), engine: engine.to_owned() }).await
+    pub async fn abandon(self, run: &RunId, engine: &str) -> Result<(), Error> {
+        self.store.write(Abandon { run: run.clone(), engine: engine.to_owned() }).await
     }
 
     /// Whether the right still holds.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn holds_drive(&self, drive: &Drive) -> Result<bool, Error> {
-        Ok(self.read_one(drive.read()).await?.is_some())
+    pub async fn holds(self, drive: &Drive) -> Result<bool, Error> {
+        Ok(self.store.read_one(drive.read()).await?.is_some())
     }
 
     /// The engine that drives a run on a shared database.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn driver_of(&self, run: &RunId) -> Result<Option<String>, Error> {
+    pub async fn driver_of(self, run: &RunId) -> Result<Option<String>, Error> {
         let text = "SELECT driver FROM run WHERE id = $1";
-        let row = self.read_one(Statement::new(text, vec![run.as_str().into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![run.as_str().into()])).await?;
         row.map_or(Ok(None), |row| row.opt_text(0))
     }
 }

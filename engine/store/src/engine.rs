@@ -1,36 +1,34 @@
-//! Which engines have this database open, and which of them are dead.
+//! Engines that have this database open, and the expiry of dead ones.
 //!
-//! An engine counts its signs of life; how long no new one came is for others to measure, by their own
-//! watch: no clock is read here, and none is compared with another. An engine that is buried has lost
-//! everything it had: its runs have no driver and a new fence, so that nothing it still does to them is
-//! written.
+//! An engine counts its heartbeats; the time without a new one is measured by the others on their
+//! monotonic clocks: no clock is read here, and none is compared with another. An expired engine
+//! has lost all its runs: they have no driver and a new fence, so that nothing it still writes to
+//! them counts.
 
 use jiff::Timestamp;
 
 use crate::{
     changes::Shards,
     error::Error,
+    handles::Engines,
     op::Op,
     sql::{Arg, Dialect, Statement, Tx},
-    store::Store,
 };
 
 /// A row of `engine`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineRow {
-    /// Made anew by every process start.
+    /// A fresh id per process start.
     pub id: String,
-    /// Its machine.
     pub host: String,
     /// Its process id there.
     pub pid: u32,
     /// The version of its program.
     pub version: String,
-    /// The lock file that tells whether it lives; empty: there is none.
+    /// Lock file of a running engine; empty: there is none.
     pub place: String,
-    /// When it started.
     pub started_at: Timestamp,
-    /// When it was seen last.
+    /// Time of its last heartbeat.
     pub seen_at: Timestamp,
     /// Its signs of life.
     pub beats: u64,
@@ -39,9 +37,7 @@ pub struct EngineRow {
 /// An engine that starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEngine {
-    /// Fresh.
     pub id: String,
-    /// Its machine.
     pub host: String,
     /// Its process id there.
     pub pid: u32,
@@ -49,7 +45,6 @@ pub struct NewEngine {
     pub version: String,
     /// See [`EngineRow::place`].
     pub place: String,
-    /// Now.
     pub at: Timestamp,
 }
 
@@ -60,53 +55,53 @@ struct Seen {
     at: Timestamp,
 }
 
-struct Bury {
+struct Expire {
     id: String,
     /// Only if it has given no further sign of life.
     beats: Option<u64>,
 }
 
-impl Store {
+impl Engines<'_> {
     /// Records that an engine works with this database.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn engine_start(&self, new: NewEngine) -> Result<(), Error> {
-        self.write(Start(new)).await
+    pub async fn start(self, new: NewEngine) -> Result<(), Error> {
+        self.store.write(Start(new)).await
     }
 
-    /// Records a sign of life; `false`: it was buried, and has nothing any more.
+    /// Records a heartbeat; `false`: the engine has expired and owns nothing any more.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn engine_seen(&self, id: &str, at: Timestamp) -> Result<bool, Error> {
-        self.write(Seen { id: id.to_owned(), at }).await
+    pub async fn seen(self, id: &str, at: Timestamp) -> Result<bool, Error> {
+        self.store.write(Seen { id: id.to_owned(), at }).await
     }
 
     /// Forgets an engine that ended, or is known to be dead: its runs and deliveries are free.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn engine_end(&self, id: &str) -> Result<bool, Error> {
-        self.write(Bury { id: id.to_owned(), beats: None }).await
+    pub async fn end(self, id: &str) -> Result<bool, Error> {
+        self.store.write(Expire { id: id.to_owned(), beats: None }).await
     }
 
-    /// The same, unless it has given a sign of life after so many; whether it was buried.
+    /// Expires an engine, unless it has sent a heartbeat after so many; `true`: it expired.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn bury_engine(&self, id: &str, beats: u64) -> Result<bool, Error> {
-        self.write(Bury { id: id.to_owned(), beats: Some(beats) }).await
+    pub async fn expire(self, id: &str, beats: u64) -> Result<bool, Error> {
+        self.store.write(Expire { id: id.to_owned(), beats: Some(beats) }).await
     }
 
     /// All engines that did not end in order, the oldest first.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn engines(&self) -> Result<Vec<EngineRow>, Error> {
+    pub async fn list(self) -> Result<Vec<EngineRow>, Error> {
         let text = "SELECT id, host, pid, version, place, started_at, seen_at, beats \
                     FROM engine ORDER BY started_at, id";
-        let rows = self.read(Statement::new(text, Vec::new())).await?;
+        let rows = self.store.read(Statement::new(text, Vec::new())).await?;
         rows.iter()
             .map(|row| {
                 Ok(EngineRow {
@@ -162,7 +157,7 @@ impl Op for Seen {
         }
         let text = "UPDATE engine SET seen_at = $2, beats = beats + 1 WHERE id = $1";
         let args = vec![self.id.as_str().into(), self.at.into()];
-        // Buried between the two: looked at again.
+        // Expired between the two reads: check again.
         tx.write(Statement::new(text, args).expect(1));
         Ok(true)
     }
@@ -172,13 +167,13 @@ impl Op for Seen {
     }
 }
 
-impl Op for Bury {
+impl Op for Expire {
     type Out = bool;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
         let lock = match tx.dialect() {
             Dialect::Sqlite => "",
-            // Whoever takes a run for the engine holds a share of it: see drive.rs.
+            // A transaction that takes a run for the engine holds a share of it: see drive.rs.
             Dialect::Postgres => " FOR UPDATE",
         };
         let id = || vec![Arg::from(self.id.as_str())];
@@ -197,7 +192,7 @@ impl Op for Bury {
         Ok(true)
     }
 
-    fn touched(&self, buried: &bool) -> Shards {
-        if *buried { Shards::ALL } else { Shards::NONE }
+    fn touched(&self, expired: &bool) -> Shards {
+        if *expired { Shards::ALL } else { Shards::NONE }
     }
 }

@@ -1,11 +1,11 @@
-//! What can go wrong with a database, in the caller's terms. Refusals of a commit are no errors: see
+//! Failures of a database, in the caller's terms. Refusals of a commit are no errors: see
 //! [`crate::Refused`].
 
 use std::path::PathBuf;
 
 use plue_plan::{Code, Diagnostic};
 
-/// Why the store could not do what was asked. Nothing was written, unless [`Error::Lost`].
+/// Failure of a call of the store. Nothing was written, unless [`Error::Lost`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -20,9 +20,7 @@ pub enum Error {
     /// The file or its directory cannot be written.
     #[error("the database {place} cannot be written")]
     ReadOnly {
-        /// Which.
         place: String,
-        /// What the database said.
         #[source]
         source: sqlx::Error,
     },
@@ -35,9 +33,7 @@ pub enum Error {
     /// The database cannot be opened or reached.
     #[error("the database {place} cannot be opened")]
     Unreachable {
-        /// Which.
         place: String,
-        /// Why.
         #[source]
         source: sqlx::Error,
     },
@@ -63,19 +59,19 @@ pub enum Error {
     /// this is seen only after many tries.
     #[error("other transactions got in the way too often")]
     Raced,
-    /// A runner says hello that has no row, shows a wrong token, was given up, or was started anew.
+    /// A runner greets that has no row, shows a wrong token, was given up, or was restarted.
     #[error("runner {0} is unknown, or not the process it was")]
     UnknownRunner(plue_plan::RunnerId),
     /// Larger blobs cannot be read or written.
     #[error("the place of larger blobs cannot be used")]
-    Shelf(#[source] std::io::Error),
+    BlobStore(#[source] std::io::Error),
     /// There is no place for larger blobs.
     #[error("this database has no place for larger blobs")]
-    NoShelf,
+    NoBlobStore,
     /// A computation on the content of a log reached a limit.
     #[error("the computation was stopped: {0}")]
     Stopped(String),
-    /// Anything else that the database said.
+    /// Any other failure of the database.
     #[error("the database refused a statement")]
     Sql(#[source] sqlx::Error),
 }
@@ -98,12 +94,12 @@ pub const CORRUPT: Code = Code::new("PLUE-D0007");
 pub const MISSING: Code = Code::new("PLUE-D0008");
 /// The address is malformed.
 pub const BAD_URL: Code = Code::new("PLUE-D0009");
-/// A runner that nobody knows.
+/// A runner without a row.
 pub const UNKNOWN_RUNNER: Code = Code::new("PLUE-D0011");
 /// The folder of blobs cannot be used.
-pub const SHELF: Code = Code::new("PLUE-D0012");
+pub const BLOB_STORE: Code = Code::new("PLUE-D0012");
 /// There is no folder of blobs.
-pub const NO_SHELF: Code = Code::new("PLUE-D0013");
+pub const NO_BLOB_STORE: Code = Code::new("PLUE-D0013");
 /// An unexpected answer of the database.
 pub const UNEXPECTED: Code = Code::new("PLUE-D0010");
 
@@ -124,15 +120,15 @@ impl Error {
             Self::Missing(_) => MISSING,
             Self::BadUrl(_) => BAD_URL,
             Self::UnknownRunner(_) => UNKNOWN_RUNNER,
-            Self::Shelf(_) => SHELF,
-            Self::NoShelf => NO_SHELF,
+            Self::BlobStore(_) => BLOB_STORE,
+            Self::NoBlobStore => NO_BLOB_STORE,
             Self::Closed | Self::Lost(_) | Self::Raced | Self::Stopped(_) | Self::Sql(_) => {
                 UNEXPECTED
             }
         }
     }
 
-    /// What to do about it.
+    /// Advice for the user.
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self {
@@ -150,11 +146,11 @@ impl Error {
             Self::Missing(_) => "run a workflow first; the database is made by the first run",
             Self::BadUrl(_) => "write `sqlite:PATH` or `postgres://USER@HOST/NAME`",
             Self::UnknownRunner(_) => "stop that runner; a new one is started when work waits",
-            Self::Shelf(_) => {
+            Self::BlobStore(_) => {
                 "make the folder `blobs` of the state directory writable, or free some space; with an object \
-                 store, `plue doctor` tells what is wrong"
+                 store, `plue doctor` shows the cause"
             }
-            Self::NoShelf => {
+            Self::NoBlobStore => {
                 "name a state directory that all engines of the database share, or an object store"
             }
             Self::Stopped(_) => "search for a simpler pattern, or in a part of the log",
@@ -193,13 +189,13 @@ impl Error {
             | Self::BadUrl(_)
             | Self::Closed
             | Self::Stopped(_)
-            | Self::Shelf(_)
-            | Self::NoShelf
+            | Self::BlobStore(_)
+            | Self::NoBlobStore
             | Self::UnknownRunner(_) => false,
         }
     }
 
-    /// What a commit failed with. Where the connection ended, the answer may be all that is missing.
+    /// Error of a commit. Where the connection ended, the answer may be all that is missing.
     pub(crate) fn of_commit(error: sqlx::Error) -> Self {
         match &error {
             sqlx::Error::Io(_) => Self::Lost(error),
@@ -301,8 +297,8 @@ mod tests {
             Error::BadUrl("x".to_owned()),
             Error::Sql(cause()),
             Error::UnknownRunner(plue_plan::RunnerId::new("w")),
-            Error::Shelf(std::io::Error::other("the cause")),
-            Error::NoShelf,
+            Error::BlobStore(std::io::Error::other("the cause")),
+            Error::NoBlobStore,
         ]
     }
 

@@ -1,5 +1,5 @@
-//! Taking the events of attempts: each exactly once, in the order of their sequence, acknowledged
-//! after the commit, and only from whoever holds the attempt.
+//! Storing the events of attempts: each exactly once, in the order of their sequence, acknowledged
+//! after the commit, and only from the owner of the attempt.
 
 use std::collections::BTreeMap;
 
@@ -12,22 +12,22 @@ use crate::{
     attempt::Held,
     changes::Shards,
     error::Error,
+    handles::Journal,
     log::{LogPiece, LogStream},
     op::Op,
     sql::{Arg, Statement, Tx, insert_rows, placeholders},
-    store::{Store, peer_time},
+    store::peer_time,
 };
 
-/// What became of the events of one attempt.
+/// Progress of one attempt after its events were stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Appended {
-    /// Whose.
     pub claim: Claim,
     /// The last event that is stored; `None`: the claim is stale and nothing of it was stored.
     pub ack_seq: Option<u64>,
 }
 
-/// What the events of one attempt become.
+/// Rows that the events of one attempt become.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
     /// Rows for `log_chunk`.
@@ -68,30 +68,30 @@ pub(crate) struct Append {
 /// Columns of [`Taken::chunks`].
 const CHUNK_COLUMNS: usize = 10;
 
-impl Store {
-    /// Stores events of any number of attempts in one transaction. Events that are stored already and
-    /// events behind a gap are left out; the answer tells per attempt how far it is complete.
+impl Journal<'_> {
+    /// Stores events of any number of attempts in one transaction. Events that are stored already
+    /// and events after a gap are left out; the answer has the last stored event per attempt.
     ///
     /// # Errors
     /// [`Error`] of the database; then nothing is stored.
-    pub async fn append_events(
-        &self,
+    pub async fn append(
+        self,
         batch: Vec<(Claim, Vec<AttemptEvent>)>,
     ) -> Result<Vec<Appended>, Error> {
-        self.append_in_order(None, batch).await
+        self.store.open_logs().append_in_order(None, batch).await
     }
 
-    /// The same for events that came through a session of a runner: nothing is stored, as if every claim
-    /// were stale, once a newer session was told how much is stored.
+    /// The same for events that came through a session of a runner: nothing is stored, as if every
+    /// claim were stale, once a newer session has the number of stored events.
     ///
     /// # Errors
-    /// As [`Store::append_events`].
-    pub async fn append_events_of(
-        &self,
+    /// As [`Self::append`].
+    pub async fn append_of(
+        self,
         (runner, epoch): (&RunnerId, u64),
         batch: Vec<(Claim, Vec<AttemptEvent>)>,
     ) -> Result<Vec<Appended>, Error> {
-        self.append_in_order(Some((runner.clone(), epoch)), batch).await
+        self.store.open_logs().append_in_order(Some((runner.clone(), epoch)), batch).await
     }
 }
 

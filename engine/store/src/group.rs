@@ -1,8 +1,8 @@
 //! Turns in concurrency groups: runs of one group do not overlap and start in the order in which they
 //! were asked for.
 //!
-//! A member that nobody advances has no claim: its turn goes to the next, and it queues again, at its
-//! old place, when somebody takes it up.
+//! A member without a driver has no claim: its turn goes to the next, and it queues again, at its
+//! old position, once an engine drives it.
 
 use jiff::Timestamp;
 use plue_flow::RunStatus;
@@ -11,35 +11,31 @@ use plue_plan::RunId;
 use crate::{
     changes::Shards,
     error::Error,
-    op::Op,
-    plain::Plain,
+    handles::Groups,
+    op::{Op, Plain},
     sql::{Dialect, Row, Statement, Tx},
-    store::Store,
 };
 
 /// A run in a concurrency group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupMember {
-    /// The run.
     pub run: RunId,
-    /// The group.
     pub group: String,
     /// Since when it has the turn.
     pub turn_at: Option<Timestamp>,
-    /// When whoever advances it last said so.
+    /// Last report of its driver.
     pub seen_at: Timestamp,
     /// The state of the run.
     pub status: RunStatus,
-    /// When the run ended last.
+    /// Last end of the run.
     pub ended_at: Option<Timestamp>,
 }
 
 /// Whether a run has its turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Turn {
-    /// It has.
+pub enum TurnState {
     Mine {
-        /// Runs that had it and that nobody advances any more.
+        /// Runs without a driver that had it.
         from: Vec<RunId>,
     },
     /// Another run of the group is first.
@@ -49,17 +45,14 @@ pub enum Turn {
 /// A request for the turn.
 #[derive(Debug, Clone)]
 pub struct TurnRequest {
-    /// The run.
     pub run: RunId,
-    /// Its group.
     pub group: String,
-    /// Now.
     pub at: Timestamp,
     /// Members not seen since then have no claim, unless they are `driven`.
     pub seen_since: Timestamp,
-    /// Members of which the caller knows that somebody advances them, whatever the clocks say.
+    /// Members that have a driver as far as the caller knows, whatever the clocks show.
     pub driven: Vec<RunId>,
-    /// Members of which the caller knows that nobody advances them.
+    /// Members that have no driver as far as the caller knows.
     pub left_behind: Vec<RunId>,
 }
 
@@ -88,13 +81,13 @@ pub fn group_name<'a>(repo: Option<&str>, key: &'a str) -> &'a str {
     name.unwrap_or(key)
 }
 
-impl Store {
+impl Groups<'_> {
     /// Enters a run into its group, at the place of the time it was asked for. Again: is seen.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn join_group(
-        &self,
+    pub async fn join(
+        self,
         run: &RunId,
         group: &str,
         asked_at: Timestamp,
@@ -104,42 +97,42 @@ impl Store {
                     VALUES ($1, $2, $3, $4) ON CONFLICT (run_id) DO UPDATE SET \
                     seen_at = excluded.seen_at";
         let args = vec![run.as_str().into(), group.into(), asked_at.into(), now.into()];
-        self.write(Plain(vec![Statement::new(text, args)])).await
+        self.store.write(Plain(vec![Statement::new(text, args)])).await
     }
 
-    /// Asks for the turn, and says that the run is advanced.
+    /// Requests the turn, and records that the run has a driver.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn take_turn(&self, request: TurnRequest) -> Result<Turn, Error> {
-        self.write(Take(request)).await
+    pub async fn take_turn(self, request: TurnRequest) -> Result<TurnState, Error> {
+        self.store.write(Take(request)).await
     }
 
-    /// Says that a member is still advanced.
+    /// Records that a member still has a driver.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn still_in_group(&self, run: &RunId, now: Timestamp) -> Result<(), Error> {
+    pub async fn refresh(self, run: &RunId, now: Timestamp) -> Result<(), Error> {
         let text = "UPDATE group_member SET seen_at = $2 WHERE run_id = $1";
         let args = vec![run.as_str().into(), now.into()];
-        self.write(Plain(vec![Statement::new(text, args)])).await
+        self.store.write(Plain(vec![Statement::new(text, args)])).await
     }
 
     /// Takes a run out of its group: it has ended.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn leave_group(&self, run: &RunId) -> Result<(), Error> {
+    pub async fn leave(self, run: &RunId) -> Result<(), Error> {
         let text = "DELETE FROM group_member WHERE run_id = $1";
-        self.write(Plain(vec![Statement::new(text, vec![run.as_str().into()])])).await
+        self.store.write(Plain(vec![Statement::new(text, vec![run.as_str().into()])])).await
     }
 
     /// The open runs of a group, in their order.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn group(&self, group: &str) -> Result<Vec<GroupMember>, Error> {
-        let rows = self.read(Statement::new(MEMBERS, vec![group.into()])).await?;
+    pub async fn members(self, group: &str) -> Result<Vec<GroupMember>, Error> {
+        let rows = self.store.read(Statement::new(MEMBERS, vec![group.into()])).await?;
         let members = rows.iter().map(member).collect::<Result<Vec<_>, _>>()?;
         Ok(members.into_iter().filter(GroupMember::is_open).collect())
     }
@@ -148,9 +141,9 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn group_of(&self, run: &RunId) -> Result<Option<String>, Error> {
+    pub async fn of_run(self, run: &RunId) -> Result<Option<String>, Error> {
         let text = "SELECT group_key FROM group_member WHERE run_id = $1";
-        let row = self.read_one(Statement::new(text, vec![run.as_str().into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![run.as_str().into()])).await?;
         row.map(|row| row.text(0)).transpose()
     }
 }
@@ -158,9 +151,9 @@ impl Store {
 struct Take(TurnRequest);
 
 impl Op for Take {
-    type Out = Turn;
+    type Out = TurnState;
 
-    async fn run(&self, tx: &mut Tx<'_>) -> Result<Turn, Error> {
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<TurnState, Error> {
         let request = &self.0;
         let lock = match tx.dialect() {
             Dialect::Sqlite => "",
@@ -171,7 +164,7 @@ impl Op for Take {
         let members = rows.iter().map(member).collect::<Result<Vec<_>, _>>()?;
         if let Some(first) = request.first(&members) {
             tx.write(seen(request, None));
-            return Ok(Turn::Behind(first));
+            return Ok(TurnState::Behind(first));
         }
         let had = |member: &&GroupMember| {
             member.turn_at.is_some() && member.run != request.run && member.is_open()
@@ -180,10 +173,10 @@ impl Op for Take {
             members.iter().filter(had).map(|member| member.run.clone()).collect();
         tx.write_all(from.iter().map(no_turn).collect());
         tx.write(seen(request, Some(request.at)));
-        Ok(Turn::Mine { from })
+        Ok(TurnState::Mine { from })
     }
 
-    fn touched(&self, _turn: &Turn) -> Shards {
+    fn touched(&self, _turn: &TurnState) -> Shards {
         Shards::NONE
     }
 }
@@ -202,7 +195,7 @@ impl GroupMember {
 // === impl TurnRequest ===
 
 impl TurnRequest {
-    /// Who has the turn, or comes before this run.
+    /// Run that has the turn, or comes before this run.
     fn first(&self, members: &[GroupMember]) -> Option<RunId> {
         let counts = |member: &&GroupMember| {
             member.is_open()

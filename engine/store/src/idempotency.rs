@@ -1,4 +1,4 @@
-//! What a repeated request made (draft-ietf-httpapi-idempotency-key-header): the id of the thing is
+//! Results of repeated requests (draft-ietf-httpapi-idempotency-key-header): the id of the thing is
 //! fixed before the thing is made, so that a second request, also one after a crash, finds it or
 //! makes the same.
 
@@ -7,12 +7,12 @@ use jiff::Timestamp;
 use crate::{
     changes::Shards,
     error::Error,
+    handles::Idempotency,
     op::Op,
     sql::{Statement, Tx},
-    store::Store,
 };
 
-/// What a key stands for.
+/// The thing that a key stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reservation {
     /// SHA-256 of the request that brought the key first.
@@ -28,21 +28,21 @@ struct Reserve {
     at: Timestamp,
 }
 
-impl Store {
+impl Idempotency<'_> {
     /// Reserves a key for a request; the answer is what the key stands for from now on: the wanted
     /// reservation, or an earlier one.
     ///
     /// # Errors
     /// [`Error`] of the database.
     pub async fn reserve(
-        &self,
+        self,
         principal: &str,
         key: &str,
         wanted: Reservation,
         at: Timestamp,
     ) -> Result<Reservation, Error> {
         let (principal, key) = (principal.to_owned(), key.to_owned());
-        self.write(Reserve { principal, key, wanted, at }).await
+        self.store.write(Reserve { principal, key, wanted, at }).await
     }
 }
 

@@ -1,7 +1,7 @@
-//! What was kept of attempts: artifacts, caches, checkpoints, pure results, notes, test results.
+//! Stored outputs of attempts: artifacts, caches, checkpoints, pure results, notes, test results.
 //!
 //! A runner's record counts only while its claim holds, and counts once. Must not know what is in a
-//! blob, or who may read which scope: the caller decides that.
+//! blob, or the readers of a scope: the caller passes them.
 
 mod artifact;
 mod cache;
@@ -16,6 +16,6 @@ pub use self::{
     cache::{CacheFound, CacheRow},
     checkpoint::{CheckpointKind, CheckpointRow},
     pure::PureFound,
-    record::{Kept, NewRecord, NoteRow},
+    record::{NewRecord, NoteRow, Recorded},
     workspace::RunWorkspace,
 };

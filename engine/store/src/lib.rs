@@ -1,9 +1,11 @@
-//! All SQL of plue, on SQLite and Postgres. Checks who may write, never decides a status, acknowledges nothing uncommitted, holds no truth in memory.
+//! All SQL of plue, on SQLite and Postgres. Never decides a status, acknowledges nothing uncommitted, keeps no truth in memory.
 #![forbid(unsafe_code)]
+#![expect(missing_docs, reason = "a field whose name is its meaning has no comment")]
 mod attempt;
 mod audit;
 pub mod blob;
 mod callback;
+pub mod capacity;
 mod changes;
 mod commit;
 pub mod decision;
@@ -14,6 +16,7 @@ pub mod error;
 mod events;
 mod fence;
 mod group;
+pub mod handles;
 mod idempotency;
 mod journal;
 pub mod keep;
@@ -23,15 +26,12 @@ pub mod mcp;
 mod migrate;
 mod op;
 mod options;
-pub mod places;
-mod plain;
-mod plan;
+pub mod plan;
 pub mod pool;
 pub mod portable;
 mod postgres;
 pub mod probe;
 pub mod repo;
-mod request;
 mod retention;
 pub mod rule;
 pub mod run;
@@ -57,21 +57,21 @@ pub use crate::{
     engine::{EngineRow, NewEngine},
     error::Error,
     events::Appended,
-    group::{GroupMember, Turn, TurnRequest, group_key, group_name},
+    group::{GroupMember, TurnRequest, TurnState, group_key, group_name},
     idempotency::Reservation,
     journal::{HIDDEN_FIELD, JournalRow, TranscriptId, TranscriptRow},
     keep::{
-        ArtifactRow, CacheFound, CacheRow, CheckpointKind, CheckpointRow, Kept, NewRecord, NoteRow,
-        PureFound, RunWorkspace,
+        ArtifactRow, CacheFound, CacheRow, CheckpointKind, CheckpointRow, NewRecord, NoteRow,
+        PureFound, Recorded, RunWorkspace,
     },
     live::{LivePieces, LogReader, LogTurn, LogWriter},
-    log::{LogFound, LogHit, LogPiece, LogPlace, LogRange, LogStat, LogStream},
+    log::{LogFound, LogHit, LogPiece, LogPosition, LogRange, LogStat, LogStream},
     migrate::SCHEMA_VERSION,
     options::{Durability, StoreOptions},
-    plan::CachedPlans,
-    repo::{OutletRow, RegisteredRow, RepoRow, ReportKey, ReportRow, Tick, Told},
-    request::CancelRequest,
-    run::{Obstacle, ObstacleKind, RunFilter, RunRow, RunSource, StepRow, StoredRun},
+    repo::{ForgeReporterRow, RegisteredRow, RepoRow, ReportKey, ReportRow, SettledReport, Tick},
+    run::{
+        CancelRequest, Obstacle, ObstacleKind, RunFilter, RunRow, RunSource, StepRow, StoredRun,
+    },
     runner::{ClaimedAttempt, REMOTE_POOL, RunnerKind, RunnerRow, RunnerState},
     session::{LoginRow, PersonSession, SessionRow},
     store::Store,

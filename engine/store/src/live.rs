@@ -29,6 +29,7 @@ use crate::{
     changes::Shards,
     error::Error,
     events::{Append, Appended, Part, Stored},
+    handles::OpenLogs,
     log::LogRange,
     op::Op,
     sql::Tx,
@@ -92,24 +93,23 @@ struct State {
 /// Reads an attempt behind every write that waits.
 struct ReadHeld(Claim);
 
-// === impl Store: open logs ===
-
-impl Store {
+impl OpenLogs<'_> {
     /// Opens the log of an attempt for text of this process; at most `limit` bytes are kept. Only the holder
     /// of the claim may, and all of its process must use clones of one store.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn open_log(&self, claim: &Claim, limit: u64) -> Result<LogWriter, Error> {
-        let log = self.live().entry(claim, limit).await;
-        let writer = LogWriter { store: self.clone(), log };
+    pub async fn open(self, claim: &Claim, limit: u64) -> Result<LogWriter, Error> {
+        let log = self.store.live().entry(claim, limit).await;
+        let writer = LogWriter { store: self.store.clone(), log };
         let turn = writer.turn().await;
         let is_read = writer.log.lock().is_read;
         if !is_read {
             // A write, so that everything that was sent before is in it.
-            let held = self.write(ReadHeld(claim.clone())).await?;
+            let held = self.store.write(ReadHeld(claim.clone())).await?;
             let end = held.as_ref().map_or(0, |held| held.log_bytes);
-            let last = self.read_log(&claim.attempt, LogRange::Bytes(end.saturating_sub(1)..end));
+            let last =
+                self.store.logs().read(&claim.attempt, LogRange::Bytes(end.saturating_sub(1)..end));
             let is_mid_line = last.await?.last().is_some_and(|piece| !piece.bytes.ends_with(b"\n"));
             let mut state = writer.log.lock();
             match held {
@@ -121,25 +121,27 @@ impl Store {
             writer.log.notify(true);
         }
         drop(turn);
-        if self.live().wants_task() {
-            let store = self.clone();
-            drop(self.tasks().spawn("open logs", async move { store.store_open_logs().await }));
+        if self.store.live().wants_task() {
+            let store = self.store.clone();
+            drop(self.store.tasks().spawn("open logs", async move {
+                store.open_logs().store_texts_until_closed().await
+            }));
         }
         Ok(writer)
     }
 
     /// Follows the log of an attempt, if this process has it open.
     #[must_use]
-    pub fn open_log_of(&self, attempt: &AttemptId) -> Option<LogReader> {
-        let log = self.live().lock().logs.get(attempt).cloned()?;
+    pub fn reader_of(self, attempt: &AttemptId) -> Option<LogReader> {
+        let log = self.store.live().lock().logs.get(attempt).cloned()?;
         let changed = log.changed.subscribe();
         Some(LogReader { log, changed })
     }
 
     /// Stores what waits of a log and closes it, before the attempt ends. Text that cannot be stored is
     /// lost.
-    pub async fn close_log(&self, attempt: &AttemptId) {
-        let Some(log) = self.live().lock().logs.get(attempt).cloned() else { return };
+    pub async fn close(self, attempt: &AttemptId) {
+        let Some(log) = self.store.live().lock().logs.get(attempt).cloned() else { return };
         let turn = Arc::clone(&log.turn).lock_owned().await;
         let waits = || {
             let state = log.lock();
@@ -152,19 +154,19 @@ impl Store {
             }
         }
         drop(turn);
-        self.live().close(&log);
+        self.store.live().close(&log);
     }
 
     /// Stores the text of open logs as it comes, until none is open.
-    async fn store_open_logs(self) {
+    async fn store_texts_until_closed(self) {
         let mut failures = 0;
         loop {
-            self.live().0.dirty.notified().await;
-            self.clock().sleep(COLLECTED_FOR).await;
+            self.store.live().0.dirty.notified().await;
+            self.store.clock().sleep(COLLECTED_FOR).await;
             let mut are_stored = true;
-            for batch in self.live().waiting().chunks(BATCH) {
+            for batch in self.store.live().waiting().chunks(BATCH) {
                 let parts = batch.iter().filter_map(|log| {
-                    // Whoever has its turn stores it.
+                    // The holder of its turn stores it.
                     let turn = Arc::clone(&log.turn).try_lock_owned().ok()?;
                     Some((Arc::clone(log), Some(turn)))
                 });
@@ -177,13 +179,13 @@ impl Store {
             failures = if are_stored { 0 } else { failures + 1 };
             if failures >= MAX_TRIES {
                 // Else a process could not end while its database is away.
-                self.live().give_up();
+                self.store.live().give_up();
             }
             if !are_stored {
-                self.clock().sleep(RETRY_PAUSE).await;
-                self.live().0.dirty.notify_one();
+                self.store.clock().sleep(RETRY_PAUSE).await;
+                self.store.live().0.dirty.notify_one();
             }
-            if self.live().tidy() {
+            if self.store.live().tidy() {
                 return;
             }
         }
@@ -191,40 +193,40 @@ impl Store {
 
     /// Stores the text of logs whose turns are held.
     async fn store_texts(
-        &self,
+        self,
         logs: Vec<(Arc<Log>, Option<OwnedMutexGuard<()>>)>,
     ) -> Result<(), Error> {
         let parts = logs.iter().map(|(log, _)| Part::of_text(log));
         let parts: Vec<Part> = parts.filter(|part| !part.texts.is_empty()).collect();
         if !parts.is_empty() {
             let last: HashMap<_, _> = parts.iter().map(Part::last).collect();
-            let (stored, _) = self.write(Append { session: None, parts }).await?;
-            self.live().stored(&logs, &last, stored, self);
+            let (stored, _) = self.store.write(Append { session: None, parts }).await?;
+            self.store.live().stored(&logs, &last, stored, self.store);
         }
         Ok(())
     }
 
     /// Stores events, those of open logs behind the text that was shown before them.
     pub(crate) async fn append_in_order(
-        &self,
+        self,
         session: Option<(RunnerId, u64)>,
         batch: Vec<(Claim, Vec<AttemptEvent>)>,
     ) -> Result<Vec<Appended>, Error> {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
-        let gate = Arc::clone(&self.live().0.gate).read_owned().await;
-        let open = self.live().printing(&batch);
+        let gate = Arc::clone(&self.store.live().0.gate).read_owned().await;
+        let open = self.store.live().printing(&batch);
         if open.is_empty() {
             let claims: Vec<_> = batch.iter().map(|(claim, _)| claim.clone()).collect();
             let parts = batch.into_iter().map(|(claim, events)| Part::of_events(claim, events));
-            let (stored, _) = self.write(Append { session, parts: parts.collect() }).await?;
+            let (stored, _) = self.store.write(Append { session, parts: parts.collect() }).await?;
             return Ok(appended(claims, &stored));
         }
         // Its own task: the log must learn where the pieces are, also if the session ends.
-        let store = self.clone();
-        let task = self.tasks().spawn("events of open logs", async move {
-            let answer = store.append_to_open(session, batch, open).await;
+        let store = self.store.clone();
+        let task = self.store.tasks().spawn("events of open logs", async move {
+            let answer = store.open_logs().append_to_open(session, batch, open).await;
             drop(gate);
             answer
         });
@@ -232,7 +234,7 @@ impl Store {
     }
 
     async fn append_to_open(
-        &self,
+        self,
         session: Option<(RunnerId, u64)>,
         batch: Vec<(Claim, Vec<AttemptEvent>)>,
         open: Vec<Arc<Log>>,
@@ -253,15 +255,15 @@ impl Store {
             part
         });
         let parts = parts.collect();
-        match self.write(Append { session, parts }).await {
+        match self.store.write(Append { session, parts }).await {
             Ok((stored, _)) => {
                 let appended = appended(claims, &stored);
-                self.live().stored(&logs, &last, stored, self);
+                self.store.live().stored(&logs, &last, stored, self.store);
                 Ok(appended)
             }
             Err(error) => {
                 for (log, _) in &logs {
-                    let is_new = log.lock().pieces.release(self.clock().now());
+                    let is_new = log.lock().pieces.release(self.store.clock().now());
                     log.notify(is_new);
                 }
                 Err(error)

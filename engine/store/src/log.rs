@@ -6,21 +6,21 @@
 //! printed comes back byte for byte.
 
 mod block;
-mod compact;
 mod find;
 mod lines;
 mod matches;
+mod offload;
+mod pack;
 mod read;
 mod search;
-mod shelve;
 
 use std::{ops::Range, str::FromStr};
 
 use jiff::Timestamp;
 
-pub(crate) use compact::is_worth_packing;
 pub use lines::{LineWindow, LogLine, LogLines};
 pub use matches::{LogMatches, LogPattern, MatchBounds, PatternForm};
+pub(crate) use pack::is_worth_packing;
 
 /// Source of a piece of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,7 +32,7 @@ pub enum LogStream {
     /// Not bytes of the log: some are missing here. The piece's bytes are their number, a space, and
     /// the reason.
     Gap,
-    /// Not bytes of the log: what the runner says about its own work.
+    /// Not bytes of the log: a remark of the runner about its own work.
     Note,
 }
 
@@ -55,9 +55,8 @@ pub enum LogRange {
 pub struct LogPiece {
     /// The event's number in the attempt's sequence.
     pub seq: u64,
-    /// When, by the runner's clock.
+    /// Time by the runner's clock.
     pub at: Timestamp,
-    /// Where from.
     pub stream: LogStream,
     /// Offset of the first byte.
     pub first_byte: u64,
@@ -67,7 +66,7 @@ pub struct LogPiece {
     pub bytes: Vec<u8>,
 }
 
-/// How long a log is.
+/// Length of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogStat {
     /// Bytes.
@@ -81,7 +80,6 @@ pub struct LogStat {
 /// A place where a text was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogHit {
-    /// The line.
     pub line: u64,
     /// Offset of the first byte of the text.
     pub byte: u64,
@@ -89,22 +87,21 @@ pub struct LogHit {
     pub text: Vec<u8>,
 }
 
-/// Where a search of a log goes on.
+/// Position at which a search of a log continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct LogPlace {
-    /// At this byte.
+pub struct LogPosition {
     pub byte: u64,
     /// The line of this byte was found; the search goes on behind it.
     pub in_line: bool,
 }
 
-/// What a part of a log holds of a text.
+/// Result of a search in a part of a log.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LogFound {
     /// The lines, each with the first place of the text in it.
     pub hits: Vec<LogHit>,
-    /// Where to go on; none: the log has been looked through.
-    pub next: Option<LogPlace>,
+    /// Position to continue from; none: the log has been searched to its end.
+    pub next: Option<LogPosition>,
     /// Bytes that were looked through.
     pub bytes: u64,
 }
@@ -115,10 +112,8 @@ pub(crate) const BLOCK: &str = "block";
 // === impl LogStream ===
 
 impl LogStream {
-    /// Every stream.
     pub const ALL: &'static [Self] = &[Self::Stdout, Self::Stderr, Self::Gap, Self::Note];
 
-    /// The stored text.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -163,7 +158,7 @@ impl LogPiece {
         self.first_byte + self.length()
     }
 
-    /// How many bytes are missing here, for a [`LogStream::Gap`].
+    /// Number of missing bytes of a [`LogStream::Gap`].
     #[must_use]
     pub fn missing(&self) -> Option<u64> {
         if self.stream != LogStream::Gap {

@@ -9,9 +9,9 @@ use serde_json::Value as Json;
 use crate::{
     changes::Shards,
     error::Error,
+    handles::Mcp,
     op::Op,
     sql::{Arg, Row, Statement, Tx},
-    store::Store,
 };
 
 /// A server of a step of a workflow of a repository.
@@ -21,7 +21,6 @@ pub struct McpKey {
     pub repo: Option<String>,
     /// The name of the workflow.
     pub workflow: String,
-    /// The step.
     pub step: StepId,
     /// The name of the server in the step.
     pub server: String,
@@ -46,15 +45,15 @@ struct Accept {
     pin: McpPin,
 }
 
-impl Store {
+impl Mcp<'_> {
     /// The accepted tools of a server, if it was used before.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn mcp_pin(&self, key: &McpKey) -> Result<Option<McpPin>, Error> {
+    pub async fn pin(self, key: &McpKey) -> Result<Option<McpPin>, Error> {
         let text = "SELECT hash, toolset, run_id, accepted_at FROM mcp_pin \
                     WHERE repo = $1 AND workflow = $2 AND step = $3 AND server = $4";
-        let row = self.read_one(Statement::new(text, key.args())).await?;
+        let row = self.store.read_one(Statement::new(text, key.args())).await?;
         row.as_ref().map(pin).transpose()
     }
 
@@ -63,13 +62,13 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn accept_mcp(
-        &self,
+    pub async fn accept(
+        self,
         key: McpKey,
         replaces: Option<String>,
         pin: McpPin,
     ) -> Result<bool, Error> {
-        self.write(Accept { key, replaces, pin }).await
+        self.store.write(Accept { key, replaces, pin }).await
     }
 }
 

@@ -3,14 +3,18 @@
 
 use std::{any::Any, future::Future, pin::Pin};
 
-use crate::{changes::Shards, error::Error, probe::Call, sql::Tx};
+use crate::{
+    changes::Shards,
+    error::Error,
+    probe::Call,
+    sql::{Statement, Tx},
+};
 
 /// A write. Rules:
 /// - all reads come before the first write, so that a refusal (part of [`Op::Out`]) leaves nothing
 ///   behind in a group commit;
 /// - it can be run again from the start.
 pub(crate) trait Op: Send + Sync + 'static {
-    /// The answer.
     type Out: Send + 'static;
 
     /// Runs inside a transaction.
@@ -69,5 +73,22 @@ impl<O: Op> ErasedOp for O {
             let touched = self.touched(&out);
             Ok(Written { out: Box::new(out), touched })
         })
+    }
+}
+
+/// Statements that are run as they are.
+#[derive(Debug)]
+pub(crate) struct Plain(pub(crate) Vec<Statement>);
+
+impl Op for Plain {
+    type Out = ();
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
+        tx.write_all(self.0.clone());
+        Ok(())
+    }
+
+    fn touched(&self, (): &()) -> Shards {
+        Shards::NONE
     }
 }

@@ -1,10 +1,10 @@
-//! How to open a store.
+//! Options of opening a store.
 
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 
-/// What a power cut may cost.
+/// Commits that a power cut may lose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Durability {
     /// SQLite `synchronous=NORMAL`: safe against the death of any process; a power cut may lose the
@@ -16,7 +16,6 @@ pub enum Durability {
     Full,
 }
 
-/// Which database, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreOptions {
     /// `sqlite:PATH`, a plain path, or `postgres://…`. A path may end in `?synchronous=full` or
@@ -30,14 +29,12 @@ pub struct StoreOptions {
     pub read_only: bool,
     /// Bytes that an SQLite file may grow to; more is [`Error::DiskFull`]. `None`: as the disk allows.
     pub max_bytes: Option<u64>,
-    /// Folder of larger blobs; `None`: `blobs` beside an SQLite file, and none with Postgres. Engines
-    /// that share a database must share this too.
+    /// Folder of larger blobs; `None`: `blobs` next to an SQLite file, and none with Postgres.
+    /// Engines that share a database must share this too.
     pub blobs: Option<PathBuf>,
 }
 
-/// A parsed address.
 pub(crate) enum Address {
-    /// A file.
     Sqlite(PathBuf),
     /// A server, as sqlx wants it.
     Postgres(String),
@@ -58,13 +55,11 @@ impl StoreOptions {
         }
     }
 
-    /// An SQLite file.
     #[must_use]
     pub fn sqlite(path: &Path) -> Self {
         Self::new(format!("sqlite:{}", path.display()))
     }
 
-    /// With another durability.
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
@@ -102,13 +97,12 @@ impl StoreOptions {
         }
     }
 
-    /// Where larger blobs lie.
     pub(crate) fn blob_folder(&self, address: &Address) -> Option<PathBuf> {
-        let beside = match address {
+        let default = match address {
             Address::Sqlite(path) => path.parent().map(|parent| parent.join("blobs")),
             Address::Postgres(_) => None,
         };
-        self.blobs.clone().or(beside)
+        self.blobs.clone().or(default)
     }
 
     pub(crate) fn address(&self) -> Result<Address, Error> {
@@ -123,7 +117,7 @@ impl StoreOptions {
             }
             _ => url,
         };
-        let path = said(path).0;
+        let path = split_durability(path).0;
         if path.is_empty() || path.starts_with(":memory:") {
             return Err(Error::BadUrl(self.url.clone()));
         }
@@ -132,14 +126,14 @@ impl StoreOptions {
 }
 
 impl StoreOptions {
-    /// What the address says about durability, else what the options say.
+    /// Durability of the address, else of the options.
     pub(crate) fn wanted_durability(&self) -> Durability {
-        said(&self.url).1.unwrap_or(self.durability)
+        split_durability(&self.url).1.unwrap_or(self.durability)
     }
 }
 
-/// A path without what it says about durability.
-fn said(path: &str) -> (&str, Option<Durability>) {
+/// A path without its durability parameter, and the durability.
+fn split_durability(path: &str) -> (&str, Option<Durability>) {
     let known = [("full", Durability::Full), ("normal", Durability::Normal)];
     let found = known.into_iter().find_map(|(name, durability)| {
         let path = path.strip_suffix(name)?.strip_suffix("?synchronous=")?;
@@ -160,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn the_address_of_a_file_may_say_what_a_power_cut_may_cost() {
+    fn addresses_of_files_may_have_a_durability() {
         let asked = StoreOptions::new("sqlite:/a/b.db?synchronous=full");
         assert_eq!(asked.wanted_durability(), Durability::Full);
         assert_eq!(path(&asked.url), Some("/a/b.db".into()));

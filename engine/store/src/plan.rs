@@ -7,12 +7,12 @@ use serde_json::Value as Json;
 use crate::{
     changes::Shards,
     error::Error,
+    handles::Plans,
     op::Op,
     sql::{Arg, Statement, Tx},
-    store::Store,
 };
 
-/// What an evaluation gave, for the same sources and context again.
+/// Result of an evaluation, for the same sources and context.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CachedPlans {
     /// The plans, in the order of the file.
@@ -44,37 +44,38 @@ struct PutCache {
     at: Timestamp,
 }
 
-impl Store {
+impl Plans<'_> {
     /// Stores a plan; a plan that is there already stays.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn put_plan(&self, plan: &HashedPlan) -> Result<(), Error> {
+    pub async fn put(self, plan: &HashedPlan) -> Result<(), Error> {
         if self.has_plan(&plan.hash).await? {
             return Ok(());
         }
-        self.write(PutPlan {
-            hash: plan.hash.to_string(),
-            name: plan.plan.name.clone(),
-            bytes: plan.bytes.clone(),
-            at: self.clock().now(),
-        })
-        .await
+        self.store
+            .write(PutPlan {
+                hash: plan.hash.to_string(),
+                name: plan.plan.name.clone(),
+                bytes: plan.bytes.clone(),
+                at: self.store.clock().now(),
+            })
+            .await
     }
 
     /// The canonical bytes of a plan.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn plan(&self, hash: &PlanHash) -> Result<Option<Vec<u8>>, Error> {
+    pub async fn get(self, hash: &PlanHash) -> Result<Option<Vec<u8>>, Error> {
         let text = "SELECT canonical FROM plan WHERE hash = $1";
-        let row = self.read_one(Statement::new(text, vec![hash.to_string().into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![hash.to_string().into()])).await?;
         row.map(|row| row.bytes(0)).transpose()
     }
 
-    async fn has_plan(&self, hash: &PlanHash) -> Result<bool, Error> {
+    async fn has_plan(self, hash: &PlanHash) -> Result<bool, Error> {
         let text = "SELECT name FROM plan WHERE hash = $1";
-        let row = self.read_one(Statement::new(text, vec![hash.to_string().into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![hash.to_string().into()])).await?;
         Ok(row.is_some())
     }
 
@@ -82,48 +83,51 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn cache_plans(&self, key: &str, plans: &CachedPlans) -> Result<(), Error> {
+    pub async fn cache(self, key: &str, plans: &CachedPlans) -> Result<(), Error> {
         let hashes: Vec<String> = plans.plans.iter().map(ToString::to_string).collect();
-        self.write(PutCache {
-            key: key.to_owned(),
-            plans: serde_json::to_string(&hashes).unwrap_or_default(),
-            read_set: plans.read_set.to_string(),
-            at: self.clock().now(),
-        })
-        .await
+        self.store
+            .write(PutCache {
+                key: key.to_owned(),
+                plans: serde_json::to_string(&hashes).unwrap_or_default(),
+                read_set: plans.read_set.to_string(),
+                at: self.store.clock().now(),
+            })
+            .await
     }
 
-    /// What an evaluation gave before. The plans may have been deleted since with the last run that
-    /// used them; then it is as good as nothing.
+    /// Cached plans of an evaluation. Absent also if the plans were deleted since with the last run
+    /// that used them.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn cached_plans(&self, key: &str) -> Result<Option<CachedPlans>, Error> {
+    pub async fn cached(self, key: &str) -> Result<Option<CachedPlans>, Error> {
         let text = "SELECT plans, read_set FROM plan_cache WHERE key = $1";
-        let Some(row) = self.read_one(Statement::new(text, vec![key.into()])).await? else {
+        let Some(row) = self.store.read_one(Statement::new(text, vec![key.into()])).await? else {
             return Ok(None);
         };
         Ok(Some(CachedPlans { plans: row.json(0)?, read_set: row.json(1)? }))
     }
 }
 
-impl Store {
+impl Plans<'_> {
     /// Keeps what an evaluation gave, as the text that the planner makes of it. `key` covers everything
     /// that is known before an evaluation; what else it depends on stands in the entry.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn keep_evaluation(&self, key: &str, entry: String) -> Result<(), Error> {
-        self.write(PutEvaluation { key: key.to_owned(), entry, at: self.clock().now() }).await
+    pub async fn put_evaluation(self, key: &str, entry: String) -> Result<(), Error> {
+        self.store
+            .write(PutEvaluation { key: key.to_owned(), entry, at: self.store.clock().now() })
+            .await
     }
 
-    /// What an evaluation gave before.
+    /// Cached entry of an evaluation.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn evaluation(&self, key: &str) -> Result<Option<String>, Error> {
+    pub async fn evaluation(self, key: &str) -> Result<Option<String>, Error> {
         let text = "SELECT read_set FROM plan_cache WHERE key = $1 AND plans = '[]'";
-        let row = self.read_one(Statement::new(text, vec![key.into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![key.into()])).await?;
         row.map(|row| row.text(0)).transpose()
     }
 }

@@ -17,9 +17,9 @@ use crate::{
     changes::Shards,
     error::Error,
     fence,
+    handles::Pools,
     op::Op,
     sql::{Arg, Dialect, Row, Statement, Tx},
-    store::Store,
 };
 
 /// Kind of a pool.
@@ -123,23 +123,23 @@ impl FromStr for PoolKind {
     }
 }
 
-impl Store {
+impl Pools<'_> {
     /// Records the settings of a pool; changes of operators stay.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn put_pool(&self, pool: NewPool) -> Result<(), Error> {
-        self.write(Put(pool)).await
+    pub async fn put(self, pool: NewPool) -> Result<(), Error> {
+        self.store.write(Put(pool)).await
     }
 
     /// All pools, by name.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn pools(&self) -> Result<Vec<PoolRow>, Error> {
+    pub async fn list(self) -> Result<Vec<PoolRow>, Error> {
         let text = "SELECT name, kind, spec, template, min_idle, max_total, draining, degraded, \
                     updated_at FROM pool ORDER BY name";
-        let rows = self.read(Statement::new(text, Vec::new())).await?;
+        let rows = self.store.read(Statement::new(text, Vec::new())).await?;
         rows.iter().map(pool_row).collect()
     }
 
@@ -147,22 +147,22 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn change_pool(
-        &self,
+    pub async fn change(
+        self,
         name: &str,
         change: PoolChange,
         at: Timestamp,
     ) -> Result<bool, Error> {
-        self.write(Change { name: name.to_owned(), change, at }).await
+        self.store.write(Change { name: name.to_owned(), change, at }).await
     }
 
     /// Records the reason that a pool has fewer runners than it should.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn pool_degraded(&self, name: &str, degraded: Option<&str>) -> Result<(), Error> {
+    pub async fn set_degraded(self, name: &str, degraded: Option<&str>) -> Result<(), Error> {
         let (name, degraded) = (name.to_owned(), degraded.map(str::to_owned));
-        self.write(Condition { name, degraded }).await
+        self.store.write(Condition { name, degraded }).await
     }
 
     /// Makes an engine the manager of a pool, or confirms that it is. Gives its fence; `None` while a
@@ -171,8 +171,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn lead_pool(&self, pool: &str, engine: &str) -> Result<Option<u64>, Error> {
-        self.write(Lead { pool: pool.to_owned(), engine: engine.to_owned() }).await
+    pub async fn lead(self, pool: &str, engine: &str) -> Result<Option<u64>, Error> {
+        self.store.write(Lead { pool: pool.to_owned(), engine: engine.to_owned() }).await
     }
 }
 

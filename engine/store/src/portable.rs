@@ -1,7 +1,7 @@
 //! A whole run as rows, for a file that opens elsewhere.
 //!
-//! The rows of [`TABLES`] are the same on both databases. Must not interpret them: whoever reads a file
-//! has checked its hashes, and the columns are checked here.
+//! The rows of [`TABLES`] are the same on both databases. Must not interpret them: the reader of a
+//! file has checked its hashes, and the columns are checked here.
 
 use jiff::Timestamp;
 use plue_plan::RunId;
@@ -10,19 +10,16 @@ use self::Kind::{Bytes as B, Int as I, Text as T};
 use crate::{
     changes::Shards,
     error::Error,
+    handles::ArchiveRows,
     op::Op,
     sql::{Arg, Row, Statement, Tx, insert_rows},
-    store::Store,
 };
 
 /// A value of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cell {
-    /// Nothing.
     Null,
-    /// A whole number.
     Int(i64),
-    /// Text.
     Text(String),
     /// Bytes.
     Bytes(Vec<u8>),
@@ -31,10 +28,9 @@ pub enum Cell {
 /// A table of a portable run.
 #[derive(Debug, Clone, Copy)]
 pub struct Table {
-    /// Its name.
     pub name: &'static str,
     columns: &'static [(&'static str, Kind)],
-    /// Which rows are of run `$1`.
+    /// Condition of the rows of run `$1`.
     of_run: &'static str,
     order: &'static str,
     /// Rows of one page: few where they are large.
@@ -44,9 +40,8 @@ pub struct Table {
 /// A run that came from a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Imported {
-    /// When.
     pub at: Timestamp,
-    /// What the file said of itself, as JSON; empty while the import has not ended.
+    /// Manifest of the file, as JSON; empty while the import has not ended.
     pub manifest: String,
 }
 
@@ -264,8 +259,8 @@ impl Table {
         self.columns.iter().map(|(name, _)| *name)
     }
 
-    /// Whether rows have these columns with values of their kinds, and are of this run as far as they
-    /// say whose they are.
+    /// Whether rows have these columns with values of their kinds, and belong to this run as far as
+    /// they name one.
     #[must_use]
     pub fn fits(&self, run: &RunId, row: &[Cell]) -> bool {
         let fits = |(name, kind): &(&str, Kind), cell: &Cell| match (kind, cell) {
@@ -331,19 +326,19 @@ impl Table {
     }
 }
 
-impl Store {
+impl ArchiveRows<'_> {
     /// One page of a run's rows, from the row `offset` on; empty behind the end.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn portable_rows(
-        &self,
+    pub async fn rows(
+        self,
         table: &Table,
         run: &RunId,
         offset: u64,
     ) -> Result<Vec<Vec<Cell>>, Error> {
         let args = vec![run.as_str().into(), Arg::count(offset)];
-        let rows = self.read(Statement::new(table.select(), args)).await?;
+        let rows = self.store.read(Statement::new(table.select(), args)).await?;
         let cell = |row: &Row, at: usize, kind: Kind| {
             Ok(match kind {
                 Kind::Int => row.opt_int(at)?.map_or(Cell::Null, Cell::Int),
@@ -362,7 +357,7 @@ impl Store {
     }
 
     /// Logs leave with their bytes, wherever those lie.
-    async fn fill(&self, table: &Table, rows: &mut [Vec<Cell>]) -> Result<(), Error> {
+    async fn fill(self, table: &Table, rows: &mut [Vec<Cell>]) -> Result<(), Error> {
         let column = |name: &str| table.columns().position(|column| column == name);
         let (Some(stream), Some(data)) = (column("stream"), column("data")) else { return Ok(()) };
         let held = rows.iter().map(|row| {
@@ -372,7 +367,7 @@ impl Store {
             };
             (row.get(stream) == Some(&Cell::Text(crate::log::BLOCK.to_owned())), bytes)
         });
-        let fetched = self.fetched(held.collect()).await?;
+        let fetched = self.store.packed_logs().fetched(held.collect()).await?;
         for (row, bytes) in rows.iter_mut().zip(fetched) {
             if let Some(cell) = row.get_mut(data) {
                 *cell = Cell::Bytes(bytes);
@@ -385,8 +380,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Corrupt`] for rows that do not fit; [`Error`] of the database.
-    pub async fn import_rows(
-        &self,
+    pub async fn import(
+        self,
         table: &'static Table,
         run: &RunId,
         rows: Vec<Vec<Cell>>,
@@ -395,25 +390,25 @@ impl Store {
             let message = format!("a row of {} columns does not fit {}", row.len(), table.name);
             return Err(Error::Corrupt(message));
         }
-        let begin = (table.name == "run").then(|| (run.clone(), self.clock().now()));
-        self.write(Insert { table, rows, begin }).await
+        let begin = (table.name == "run").then(|| (run.clone(), self.store.clock().now()));
+        self.store.write(Insert { table, rows, begin }).await
     }
 
     /// The import has ended: from now on the run is as good as any, but only read.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn finish_import(&self, run: &RunId, manifest: &str) -> Result<(), Error> {
-        self.write(Finish(run.clone(), manifest.to_owned())).await
+    pub async fn finish_import(self, run: &RunId, manifest: &str) -> Result<(), Error> {
+        self.store.write(Finish(run.clone(), manifest.to_owned())).await
     }
 
     /// Whether a run came from a file.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn imported(&self, run: &RunId) -> Result<Option<Imported>, Error> {
+    pub async fn imported(self, run: &RunId) -> Result<Option<Imported>, Error> {
         let text = "SELECT imported_at, manifest FROM imported_run WHERE run_id = $1";
-        let row = self.read_one(Statement::new(text, vec![run.as_str().into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![run.as_str().into()])).await?;
         row.map(|row| Ok(Imported { at: row.time(0)?, manifest: row.text(1)? })).transpose()
     }
 }

@@ -1,7 +1,7 @@
 //! Postgres: a pool; each write is a transaction of its own in READ COMMITTED.
 //!
-//! Commits are told to other engines by `NOTIFY`, but never inside a transaction that does work
-//! (that would put all commits in one row): see [`notify`].
+//! Commits are announced to other engines by `NOTIFY`, but never inside a transaction that does
+//! work (that would serialize all commits): see [`notify`].
 
 mod notify;
 
@@ -27,7 +27,7 @@ use notify::Notifier;
 const READERS: u32 = 8;
 /// Connections of one engine that write.
 const WRITERS: u32 = 8;
-/// How long a call waits for a connection.
+/// Longest wait of a call for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Tries of one call when other transactions get in the way, or all idle connections were cut.
 const TRIES: usize = 16;
@@ -127,7 +127,7 @@ impl Postgres {
             match self.attempt(op).await {
                 Ok(written) => {
                     changes.wake(written.touched);
-                    notifier.tell(written.touched);
+                    notifier.announce(written.touched);
                     return Ok(written);
                 }
                 Err(error) if error.is_passing() => last = error,

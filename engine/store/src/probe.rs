@@ -5,7 +5,7 @@ use std::{any::Any, fmt::Debug, future::Future, pin::Pin};
 
 use crate::error::Error;
 
-/// What a probe is told about a call.
+/// A call as a probe sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Call {
     /// The name of the write, or `read`.
@@ -14,7 +14,7 @@ pub struct Call {
     pub writes: bool,
 }
 
-/// What a probe answers; the value is kept until the call is over, however it ends.
+/// Answer of a probe; the value lives until the call is over, however it ends.
 pub type Verdict<'a> =
     Pin<Box<dyn Future<Output = Result<Box<dyn Any + Send>, Error>> + Send + 'a>>;
 
@@ -30,7 +30,6 @@ pub trait Probe: Debug + Send + Sync {
 // === impl Call ===
 
 impl Call {
-    /// A read.
     pub(crate) const READ: Self = Self { name: "read", writes: false };
 
     /// A write by an operation of this type.
@@ -44,13 +43,13 @@ fn reset() -> sqlx::Error {
     sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into())
 }
 
-/// What a call says whose connection broke before it was made, for probes that break it.
+/// Error of a call whose connection broke before it was made, for probes that break it.
 #[must_use]
 pub fn connection_lost() -> Error {
     Error::from(reset())
 }
 
-/// The same after it was made: nobody knows whether it was committed.
+/// The same after it was made: unknown whether it was committed.
 #[must_use]
 pub fn answer_lost() -> Error {
     Error::Lost(reset())

@@ -11,13 +11,12 @@ use plue_plan::{PlanHash, Trigger};
 use crate::{
     changes::Shards,
     error::Error,
-    op::Op,
-    plain::Plain,
+    handles::Repos,
+    op::{Op, Plain},
     sql::{Arg, Dialect, Row, Statement, Tx, among},
-    store::Store,
 };
 
-pub use report::{OutletRow, ReportKey, ReportRow, Told};
+pub use report::{ForgeReporterRow, ReportKey, ReportRow, SettledReport};
 
 /// A row of `repo`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,24 +25,19 @@ pub struct RepoRow {
     pub name: String,
     /// `local`, `github`, `gitlab`, `gitea` or `forgejo`.
     pub forge: String,
-    /// Where it is fetched from.
+    /// Address to fetch it from.
     pub url: String,
-    /// The part of its webhook's route that nobody can guess.
+    /// The secret part of its webhook's route.
     pub hook: String,
-    /// Its default branch.
     pub default_branch: String,
-    /// Who added it.
     pub added_by: String,
-    /// When.
     pub added_at: Timestamp,
 }
 
 /// A row of `registered`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RegisteredRow {
-    /// The repository.
     pub repo: String,
-    /// The workflow file.
     pub file: String,
     /// Name of the plan.
     pub workflow: String,
@@ -51,24 +45,18 @@ pub struct RegisteredRow {
     pub sha: String,
     /// The plan without an event.
     pub plan: PlanHash,
-    /// What makes it run.
     pub triggers: Vec<Trigger>,
 }
 
 /// A tick of a schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tick {
-    /// The repository.
     pub repo: String,
-    /// The workflow file.
     pub file: String,
     /// Name of the plan.
     pub workflow: String,
-    /// The schedule.
     pub cron: String,
-    /// Its time zone.
     pub tz: String,
-    /// When it was due.
     pub due_at: Timestamp,
 }
 
@@ -85,12 +73,12 @@ struct Take {
 
 const COLUMNS: &str = "name, forge, url, hook, default_branch, added_by, added_at";
 
-impl Store {
+impl Repos<'_> {
     /// Adds a repository, or changes what is known of it; its hook stays.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn repo_add(&self, repo: &RepoRow) -> Result<(), Error> {
+    pub async fn add(self, repo: &RepoRow) -> Result<(), Error> {
         let text = format!(
             "INSERT INTO repo ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7) \
              ON CONFLICT (name) DO UPDATE SET forge = excluded.forge, url = excluded.url, \
@@ -105,7 +93,7 @@ impl Store {
             repo.added_by.as_str().into(),
             repo.added_at.into(),
         ];
-        self.write(Plain(vec![Statement::new(text, args)])).await
+        self.store.write(Plain(vec![Statement::new(text, args)])).await
     }
 
     /// Deletes a repository with its own tokens and outgoing webhooks, its registered workflows and
@@ -113,8 +101,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn repo_remove(&self, name: &str, secret_scopes: &[String]) -> Result<bool, Error> {
-        let known = self.repo(name).await?.is_some();
+    pub async fn remove(self, name: &str, secret_scopes: &[String]) -> Result<bool, Error> {
+        let known = self.get(name).await?.is_some();
         let statement = |table: &str, column: &str| {
             let text = format!("DELETE FROM {table} WHERE {column} = $1");
             Statement::new(text, vec![name.into()])
@@ -139,7 +127,7 @@ impl Store {
             statement("registered", "repo"),
             statement("repo", "name"),
         ]);
-        self.write(Plain(all)).await?;
+        self.store.write(Plain(all)).await?;
         Ok(known)
     }
 
@@ -147,9 +135,9 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn repos(&self) -> Result<Vec<RepoRow>, Error> {
+    pub async fn list(self) -> Result<Vec<RepoRow>, Error> {
         let text = format!("SELECT {COLUMNS} FROM repo ORDER BY name");
-        let rows = self.read(Statement::new(text, Vec::new())).await?;
+        let rows = self.store.read(Statement::new(text, Vec::new())).await?;
         rows.iter().map(repo_row).collect()
     }
 
@@ -157,9 +145,9 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn repo(&self, name: &str) -> Result<Option<RepoRow>, Error> {
+    pub async fn get(self, name: &str) -> Result<Option<RepoRow>, Error> {
         let text = format!("SELECT {COLUMNS} FROM repo WHERE name = $1");
-        let row = self.read_one(Statement::new(text, vec![name.into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![name.into()])).await?;
         row.map(|row| repo_row(&row)).transpose()
     }
 
@@ -167,9 +155,9 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn repo_by_hook(&self, hook: &str) -> Result<Option<RepoRow>, Error> {
+    pub async fn by_hook(self, hook: &str) -> Result<Option<RepoRow>, Error> {
         let text = format!("SELECT {COLUMNS} FROM repo WHERE hook = $1");
-        let row = self.read_one(Statement::new(text, vec![hook.into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![hook.into()])).await?;
         row.map(|row| repo_row(&row)).transpose()
     }
 
@@ -179,7 +167,7 @@ impl Store {
     /// # Errors
     /// [`Error`] of the database.
     pub async fn register_plans(
-        &self,
+        self,
         repo: &str,
         rows: Vec<RegisteredRow>,
         at: Timestamp,
@@ -188,21 +176,21 @@ impl Store {
         if known.len() == rows.len() && rows.iter().all(|row| known.contains(row)) {
             return Ok(());
         }
-        self.write(Register { repo: repo.to_owned(), rows, at }).await
+        self.store.write(Register { repo: repo.to_owned(), rows, at }).await
     }
 
-    /// What is registered of some repositories, or of all.
+    /// Registered workflows of some repositories, or of all.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn registered(&self, repos: Option<&[String]>) -> Result<Vec<RegisteredRow>, Error> {
+    pub async fn registered(self, repos: Option<&[String]>) -> Result<Vec<RegisteredRow>, Error> {
         let mut args = Vec::new();
         let filter = among("repo", repos, &mut args);
         let text = format!(
             "SELECT repo, file, workflow, sha, plan_hash, triggers FROM registered WHERE 1 = 1{filter} \
              ORDER BY repo, file, workflow"
         );
-        let rows = self.read(Statement::new(text, args)).await?;
+        let rows = self.store.read(Statement::new(text, args)).await?;
         rows.iter()
             .map(|row| {
                 Ok(RegisteredRow {
@@ -217,22 +205,22 @@ impl Store {
             .collect()
     }
 
-    /// Takes a tick of a schedule; `false`: somebody else has it.
+    /// Takes a tick of a schedule; `false`: another engine has it.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn take_tick(&self, tick: Tick, at: Timestamp) -> Result<bool, Error> {
-        self.write(Take { tick, at }).await
+    pub async fn take_tick(self, tick: Tick, at: Timestamp) -> Result<bool, Error> {
+        self.store.write(Take { tick, at }).await
     }
 
-    /// When the last tick of a schedule that somebody took was due.
+    /// Due time of the last tick of a schedule that was taken.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn last_tick(&self, like: &Tick) -> Result<Option<Timestamp>, Error> {
+    pub async fn last_tick(self, like: &Tick) -> Result<Option<Timestamp>, Error> {
         let text = "SELECT due_at FROM tick WHERE repo = $1 AND file = $2 AND workflow = $3 \
                     AND cron = $4 AND tz = $5 ORDER BY due_at DESC LIMIT 1";
-        let row = self.read_one(Statement::new(text, schedule_key(like))).await?;
+        let row = self.store.read_one(Statement::new(text, schedule_key(like))).await?;
         row.map(|row| row.time(0)).transpose()
     }
 }

@@ -9,12 +9,12 @@ use crate::{
     delivery::bodies_before,
     error::Error,
     fence,
+    handles::Retention,
     op::Op,
     sql::{Arg, Statement, Tx, placeholders},
-    store::Store,
 };
 
-/// Runs deleted in one transaction, so that nobody waits long behind it.
+/// Runs deleted in one transaction, so that other writes do not wait long.
 const BATCH: u32 = 20;
 
 struct Delete(RunId);
@@ -26,14 +26,14 @@ struct Prune {
 
 struct Sweep(Timestamp);
 
-impl Store {
+impl Retention<'_> {
     /// Deletes an ended run: journal, steps, attempts, logs, and its plan if nothing else uses it.
     /// Returns whether there was one to delete.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn delete_run(&self, run: &RunId) -> Result<bool, Error> {
-        self.write(Delete(run.clone())).await
+    pub async fn delete_run(self, run: &RunId) -> Result<bool, Error> {
+        self.store.write(Delete(run.clone())).await
     }
 
     /// Deletes all runs that ended before a time, or came from a file before it, and other rows
@@ -42,24 +42,24 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database; what was deleted until then stays so.
-    pub async fn prune(&self, ended_before: Timestamp) -> Result<u64, Error> {
+    pub async fn prune(self, ended_before: Timestamp) -> Result<u64, Error> {
         let total = self.prune_all(ended_before, false).await?;
-        self.write(Sweep(ended_before)).await?;
+        self.store.write(Sweep(ended_before)).await?;
         Ok(total)
     }
 
     /// Deletes the runs of forks that ended before a time. Returns their number.
     ///
     /// # Errors
-    /// As [`Store::prune`].
-    pub async fn prune_untrusted(&self, ended_before: Timestamp) -> Result<u64, Error> {
+    /// As [`Self::prune`].
+    pub async fn prune_untrusted(self, ended_before: Timestamp) -> Result<u64, Error> {
         self.prune_all(ended_before, true).await
     }
 
-    async fn prune_all(&self, ended_before: Timestamp, only_forks: bool) -> Result<u64, Error> {
+    async fn prune_all(self, ended_before: Timestamp, only_forks: bool) -> Result<u64, Error> {
         let mut total = 0;
         loop {
-            let deleted = self.write(Prune { ended_before, only_forks }).await?;
+            let deleted = self.store.write(Prune { ended_before, only_forks }).await?;
             total += deleted;
             if deleted == 0 {
                 return Ok(total);
@@ -168,7 +168,7 @@ impl Op for Sweep {
             "DELETE FROM idempotency WHERE created_at < $1",
             "DELETE FROM webhook_delivery WHERE created_at < $1 AND (state <> 'open' \
              OR NOT EXISTS (SELECT 1 FROM webhook w WHERE w.id = webhook_delivery.webhook))",
-            // The newest tick of a schedule says from when on ticks are due.
+            // The newest tick of a schedule is the start of the next due ticks.
             "DELETE FROM tick WHERE due_at < $1 AND EXISTS (SELECT 1 FROM tick later \
              WHERE later.repo = tick.repo AND later.file = tick.file \
              AND later.workflow = tick.workflow AND later.cron = tick.cron \

@@ -1,10 +1,11 @@
-//! The rule that decides whether what a runner says of an attempt counts. Pure: the transactions of this
-//! crate apply it to rows that they have locked, and the model of the protocol (`tests/model`) to its own.
+//! The rule that decides whether a runner's report about an attempt counts. Pure: the transactions
+//! of this crate apply it to rows that they have locked, and the model of the protocol
+//! (`tests/model`) to its own.
 
 use plue_flow::AttemptStatus;
 use plue_wire::runner::{Fence, ResultVerdict};
 
-/// Who has an attempt, and how much of what he says is stored.
+/// Owner of an attempt, and the number of its stored events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Hold {
     /// The state of the attempt.
@@ -32,7 +33,7 @@ impl Hold {
         self.ack_seq.checked_add(1) == Some(seq)
     }
 
-    /// What a result with this last number means, after the events before it were taken.
+    /// Meaning of a result with this last number, after the events before it were taken.
     #[must_use]
     pub fn verdict(&self, fence: Fence, seq: u64) -> ResultVerdict {
         if self.is_by(fence) {

@@ -1,5 +1,6 @@
 //! Reading runs, their journals and their steps.
 
+mod cancel;
 mod history;
 mod list;
 mod obstacle;
@@ -15,10 +16,11 @@ use crate::{
     deaths::NOT_SET_ASIDE,
     drive::UNDRIVEN,
     error::Error,
+    handles::Runs,
     sql::{Arg, Row, Statement, among, placeholders},
-    store::Store,
 };
 
+pub use cancel::CancelRequest;
 pub use history::{PastRun, StepTimes};
 pub use list::{EventTexts, ListedRun, RunQuery};
 pub use obstacle::{Obstacle, ObstacleKind};
@@ -26,17 +28,13 @@ pub use obstacle::{Obstacle, ObstacleKind};
 /// A row of `run`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunRow {
-    /// The run.
     pub id: RunId,
     /// Name of its workflow.
     pub workflow: String,
-    /// Its plan.
     pub plan: PlanHash,
     /// `owner/name` or the path of the repository, if known.
     pub repo: Option<String>,
-    /// The commit.
     pub sha: Option<String>,
-    /// The branch.
     pub branch: Option<String>,
     /// The pull request of a fork that it is for, 0 if its number is unknown; `None`: the change is by
     /// people who may write to the repository.
@@ -45,7 +43,6 @@ pub struct RunRow {
     pub view: RunView,
     /// Length of its journal.
     pub seq: u64,
-    /// When it was created.
     pub created_at: Timestamp,
     /// Whether an engine had it in hand when the row was read; see [`crate::deaths`].
     pub in_hand: bool,
@@ -53,14 +50,12 @@ pub struct RunRow {
     pub deaths: u32,
 }
 
-/// What a run was made from; never changes.
+/// Source of a run; never changes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunSource {
     /// Path of the workflow file.
     pub source: String,
-    /// The event.
     pub event: Json,
-    /// The inputs.
     pub inputs: Json,
     /// Evaluator build, read-set, flags.
     pub origin: Json,
@@ -69,9 +64,8 @@ pub struct RunSource {
 /// A run with its journal.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredRun {
-    /// Its row.
     pub run: RunRow,
-    /// What it was made from.
+    /// Source of the run.
     pub source: RunSource,
     /// Its facts, `run.seq` of them, oldest first.
     pub journal: Vec<(Timestamp, Fact)>,
@@ -80,18 +74,15 @@ pub struct StoredRun {
 /// A row of `step`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepRow {
-    /// The run.
     pub run: RunId,
-    /// What the row says.
     pub view: StepView,
 }
 
-/// Which runs to list. Newest first.
+/// Filter of a list of runs, newest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunFilter {
     /// Only these states; empty: all.
     pub status: Vec<RunStatus>,
-    /// Only this workflow.
     pub workflow: Option<String>,
     /// Only these repositories; none: all.
     pub repos: Option<Vec<String>>,
@@ -138,14 +129,14 @@ impl Default for RunFilter {
 const IS_WHOLE: &str = "NOT EXISTS (SELECT 1 FROM imported_run i \
                         WHERE i.run_id = run.id AND i.manifest = '')";
 
-impl Store {
+impl Runs<'_> {
     /// A run.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn run(&self, id: &RunId) -> Result<Option<RunRow>, Error> {
+    pub async fn get(self, id: &RunId) -> Result<Option<RunRow>, Error> {
         let text = format!("SELECT {RUN_COLUMNS} FROM run WHERE id = $1 AND {IS_WHOLE}");
-        let row = self.read_one(Statement::new(text, vec![id.as_str().into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![id.as_str().into()])).await?;
         row.map(|row| run_row(&row)).transpose()
     }
 
@@ -153,7 +144,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn load_run(&self, id: &RunId) -> Result<Option<StoredRun>, Error> {
+    pub async fn load(self, id: &RunId) -> Result<Option<StoredRun>, Error> {
         let key = || vec![Arg::from(id.as_str())];
         let text = format!(
             "SELECT {RUN_COLUMNS}, source, event, inputs, origin \
@@ -161,7 +152,7 @@ impl Store {
         );
         let journal = "SELECT at, fact FROM journal WHERE run_id = $1 ORDER BY seq";
         let reads = vec![Statement::new(text, key()), Statement::new(journal, key())];
-        let mut answers = self.read_each(reads).await?.into_iter();
+        let mut answers = self.store.read_each(reads).await?.into_iter();
         let (run, journal) =
             (answers.next().unwrap_or_default(), answers.next().unwrap_or_default());
         let Some(row) = run.first() else { return Ok(None) };
@@ -190,7 +181,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRow>, Error> {
+    pub async fn list(self, filter: &RunFilter) -> Result<Vec<RunRow>, Error> {
         let mut text = format!("SELECT {RUN_COLUMNS} FROM run WHERE {IS_WHOLE}");
         let mut args: Vec<Arg> = Vec::new();
         if !filter.status.is_empty() {
@@ -228,7 +219,7 @@ impl Store {
         }
         args.push(filter.limit.min(MAX_PAGE).into());
         text.push_str(&format!(" ORDER BY id DESC LIMIT ${}", args.len()));
-        let rows = self.read(Statement::new(text, args)).await?;
+        let rows = self.store.read(Statement::new(text, args)).await?;
         rows.iter().map(run_row).collect()
     }
 
@@ -236,8 +227,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn run_statuses(
-        &self,
+    pub async fn statuses(
+        self,
         runs: &[RunId],
     ) -> Result<HashMap<RunId, (RunStatus, Option<String>)>, Error> {
         let mut found = HashMap::new();
@@ -245,27 +236,23 @@ impl Store {
             let args: Vec<Arg> = ids.iter().map(|id| Arg::from(id.as_str())).collect();
             let list = placeholders(1, args.len());
             let text = format!("SELECT id, status, reason FROM run WHERE id IN ({list})");
-            for row in &self.read(Statement::new(text, args)).await? {
+            for row in &self.store.read(Statement::new(text, args)).await? {
                 found.insert(RunId::new(row.text(0)?), (row.parse(1)?, row.opt_text(2)?));
             }
         }
         Ok(found)
     }
 
-    /// Runs of these repositories (none: all) whose id starts with a text, newest first, at most two:
-    /// enough to tell whether the text names one. `last` is their newest run.
+    /// Runs of these repositories (none: all) whose id starts with a text, newest first, at most
+    /// two: enough to know whether the text names one. `last` is their newest run.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn find_run(
-        &self,
-        text: &str,
-        repos: Option<Vec<String>>,
-    ) -> Result<Vec<RunRow>, Error> {
+    pub async fn find(self, text: &str, repos: Option<Vec<String>>) -> Result<Vec<RunRow>, Error> {
         if text == "last" {
             let last =
                 RunFilter { repos, without_children: true, limit: 1, ..RunFilter::default() };
-            return self.runs(&last).await;
+            return self.list(&last).await;
         }
         let prefix = text.to_ascii_lowercase();
         if prefix.is_empty() || !prefix.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
@@ -278,7 +265,7 @@ impl Store {
             "SELECT {RUN_COLUMNS} FROM run WHERE id >= $1 AND id < $2 AND {IS_WHOLE}{among} \
              ORDER BY id DESC LIMIT 2"
         );
-        let rows = self.read(Statement::new(sql, args)).await?;
+        let rows = self.store.read(Statement::new(sql, args)).await?;
         rows.iter().map(run_row).collect()
     }
 
@@ -286,7 +273,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn unfinished_runs(&self) -> Result<Vec<RunRow>, Error> {
+    pub async fn unfinished(self) -> Result<Vec<RunRow>, Error> {
         let open: Vec<_> =
             RunStatus::ALL.iter().filter(|status| !status.is_terminal()).copied().collect();
         let text = format!(
@@ -294,7 +281,7 @@ impl Store {
             placeholders(1, open.len())
         );
         let args = open.iter().map(|status| status.as_str().into()).collect();
-        let rows = self.read(Statement::new(text, args)).await?;
+        let rows = self.store.read(Statement::new(text, args)).await?;
         rows.iter().map(run_row).collect()
     }
 
@@ -304,7 +291,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn oldest_unfinished(&self, of_each: usize) -> Result<Vec<RunRow>, Error> {
+    pub async fn oldest_unfinished(self, of_each: usize) -> Result<Vec<RunRow>, Error> {
         let open = format!("{UNDRIVEN} AND {NOT_SET_ASIDE}");
         let text = format!(
             "SELECT {RUN_COLUMNS} FROM run WHERE {open} AND (id IN (SELECT run_id FROM cancel_request) \
@@ -313,7 +300,7 @@ impl Store {
                FROM run WHERE {open}) AS waiting WHERE place <= $1)) ORDER BY id"
         );
         let args = vec![Arg::count(of_each as u64)];
-        let rows = self.read(Statement::new(text, args)).await?;
+        let rows = self.store.read(Statement::new(text, args)).await?;
         rows.iter().map(run_row).collect()
     }
 
@@ -321,10 +308,10 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn steps(&self, run: &RunId) -> Result<Vec<StepRow>, Error> {
+    pub async fn steps(self, run: &RunId) -> Result<Vec<StepRow>, Error> {
         let text = "SELECT step_id, status, reason, visit, attempts, ready_at, started_at, ended_at, \
                     output FROM step WHERE run_id = $1 ORDER BY step_id";
-        let rows = self.read(Statement::new(text, vec![run.as_str().into()])).await?;
+        let rows = self.store.read(Statement::new(text, vec![run.as_str().into()])).await?;
         rows.iter()
             .map(|row| {
                 let view = StepView {

@@ -15,8 +15,8 @@ use plue_wire::runner::Claim;
 pub use self::registration::{NewRegistered, RegistrationToken, Removal};
 use crate::{
     error::Error,
+    handles::Runners,
     sql::{Row, Statement},
-    store::Store,
 };
 
 /// The pool of attempts whose run works on another machine: a run binds its runner first, from whichever
@@ -32,7 +32,7 @@ pub const RELEASED: &str = "released";
 /// The state of a runner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RunnerState {
-    /// It has a row and is expected to say hello.
+    /// It has a row and is expected to greet.
     Warming,
     /// A session is open; it has no group yet.
     Ready,
@@ -58,19 +58,14 @@ pub enum RunnerKind {
 /// A row of `runner`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunnerRow {
-    /// The runner.
     pub id: RunnerId,
-    /// Its pool.
     pub pool: String,
-    /// Its state.
     pub state: RunnerState,
-    /// Counts its sessions.
     pub epoch: u64,
     /// The run it works for.
     pub group: Option<RunId>,
-    /// When its row was made.
     pub registered_at: Timestamp,
-    /// When it was heard of last.
+    /// Time of its last message.
     pub seen_at: Timestamp,
     /// The reason that it is gone, or the outcome of its last run.
     pub reason: Option<String>,
@@ -89,11 +84,8 @@ pub struct RunnerRow {
 pub struct ClaimedAttempt {
     /// The attempt and its fence.
     pub claim: Claim,
-    /// Its run.
     pub run: RunId,
-    /// Its step.
     pub step: StepId,
-    /// The step's visit.
     pub visit: u32,
     /// Its number within the visit.
     pub number: u32,
@@ -104,11 +96,9 @@ const COLUMNS: &str = "id, pool, state, epoch, group_key, registered_at, seen_at
 // === impl RunnerState ===
 
 impl RunnerState {
-    /// Every state.
     pub const ALL: &'static [Self] =
         &[Self::Warming, Self::Ready, Self::Claimed, Self::Draining, Self::Gone];
 
-    /// The stored text.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -193,14 +183,14 @@ impl RunnerRow {
     }
 }
 
-impl Store {
+impl Runners<'_> {
     /// A runner.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn runner(&self, id: &RunnerId) -> Result<Option<RunnerRow>, Error> {
+    pub async fn get(self, id: &RunnerId) -> Result<Option<RunnerRow>, Error> {
         let text = format!("SELECT {COLUMNS} FROM runner WHERE id = $1");
-        let row = self.read_one(Statement::new(text, vec![id.as_str().into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![id.as_str().into()])).await?;
         row.map(|row| runner_row(&row)).transpose()
     }
 
@@ -208,7 +198,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn runners(&self, group: Option<&RunId>) -> Result<Vec<RunnerRow>, Error> {
+    pub async fn list(self, group: Option<&RunId>) -> Result<Vec<RunnerRow>, Error> {
         let mut text = format!("SELECT {COLUMNS} FROM runner WHERE state <> 'gone'");
         let mut args = Vec::new();
         if let Some(group) = group {
@@ -216,7 +206,7 @@ impl Store {
             args.push(group.as_str().into());
         }
         text.push_str(" ORDER BY id");
-        let rows = self.read(Statement::new(text, args)).await?;
+        let rows = self.store.read(Statement::new(text, args)).await?;
         rows.iter().map(runner_row).collect()
     }
 }

@@ -10,9 +10,9 @@ use zeroize::Zeroizing;
 use crate::{
     changes::Shards,
     error::Error,
+    handles::Secrets,
     op::Op,
     sql::{Arg, Row, Statement, Tx},
-    store::Store,
 };
 
 mod keyring;
@@ -31,7 +31,7 @@ pub const MAX_SECRET_BYTES: usize = 64 * 1024;
 /// Secrets of one scope.
 pub const MAX_SECRETS: usize = 1_000;
 
-/// Why a secret cannot be stored or read.
+/// Failure of storing or reading a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// Not a master key.
@@ -40,40 +40,34 @@ pub enum SecretError {
     /// It was sealed with a key that is not here.
     #[error("`{name}` is sealed with the key {key_id}, which is not here")]
     OtherKey {
-        /// The secret.
         name: String,
         /// The key's id, which is no secret.
         key_id: String,
     },
     /// The row was changed, or belongs to another scope or name.
     #[error("`{name}` cannot be opened: its row is damaged")]
-    Damaged {
-        /// The secret.
-        name: String,
-    },
+    Damaged { name: String },
     /// Too long, or too many.
     #[error("{0}")]
     Limit(String),
     /// The machine gives no random bytes.
     #[error("this machine gives no random bytes")]
     Random,
-    /// The database.
     #[error(transparent)]
     Store(#[from] Error),
 }
 
-/// What may be shown of a secret.
+/// Public fields of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretRow {
     /// The repository; [`EVERYWHERE`]: all of them.
     pub scope: String,
-    /// Its name.
     pub name: String,
     /// The master key that it depends on.
     pub key_id: String,
-    /// When it was set for the first time.
+    /// Time of its first value.
     pub created_at: Timestamp,
-    /// When it was set last.
+    /// Time of its present value.
     pub updated_at: Timestamp,
 }
 
@@ -97,15 +91,13 @@ struct Rewrap {
     to: Sealed,
 }
 
-// === impl Store: secrets ===
-
-impl Store {
+impl Secrets<'_> {
     /// Seals a text and stores it, over the one that was there.
     ///
     /// # Errors
     /// Too long or too many; [`SecretError`] of the machine or the database.
-    pub async fn put_secret(
-        &self,
+    pub async fn put(
+        self,
         keys: &Keyring,
         scope: &str,
         name: &str,
@@ -116,37 +108,38 @@ impl Store {
                 format!("a secret has {} bytes; {MAX_SECRET_BYTES} are allowed", text.len());
             return Err(SecretError::Limit(message));
         }
-        let known = self.secrets(Some(scope)).await?;
+        let known = self.list(Some(scope)).await?;
         if known.len() >= MAX_SECRETS && known.iter().all(|row| row.name != name) {
             return Err(SecretError::Limit(format!("there are {MAX_SECRETS} secrets already")));
         }
         let sealed = seal::seal(keys, scope, name, text)?;
         let (scope, name) = (scope.to_owned(), name.to_owned());
-        Ok(self.write(Put { scope, name, sealed, at: self.clock().now() }).await?)
+        Ok(self.store.write(Put { scope, name, sealed, at: self.store.clock().now() }).await?)
     }
 
     /// The text of a secret; `None`: there is none of this name in this scope.
     ///
     /// # Errors
     /// Its key is not here, its row is damaged; the database.
-    pub async fn secret(
-        &self,
+    pub async fn get(
+        self,
         keys: &Keyring,
         scope: &str,
         name: &str,
     ) -> Result<Option<Zeroizing<Vec<u8>>>, SecretError> {
         let text = "SELECT key_id, wrapped, sealed FROM secret WHERE scope = $1 AND name = $2";
-        let found = self.read_one(Statement::new(text, vec![scope.into(), name.into()])).await?;
+        let found =
+            self.store.read_one(Statement::new(text, vec![scope.into(), name.into()])).await?;
         let Some(row) = found else { return Ok(None) };
         let sealed = Sealed { key_id: row.text(0)?, wrapped: row.bytes(1)?, body: row.bytes(2)? };
         seal::open(keys, scope, name, &sealed).map(Some)
     }
 
-    /// What may be shown of the secrets of one scope, or of all; by scope and name.
+    /// Public fields of the secrets of one scope, or of all; by scope and name.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn secrets(&self, scope: Option<&str>) -> Result<Vec<SecretRow>, Error> {
+    pub async fn list(self, scope: Option<&str>) -> Result<Vec<SecretRow>, Error> {
         let (filter, args) = match scope {
             Some(scope) => (" WHERE scope = $1", vec![scope.into()]),
             None => ("", Vec::new()),
@@ -155,36 +148,38 @@ impl Store {
             "SELECT scope, name, key_id, created_at, updated_at FROM secret{filter} \
              ORDER BY scope, name"
         );
-        self.read(Statement::new(text, args)).await?.iter().map(SecretRow::of).collect()
+        self.store.read(Statement::new(text, args)).await?.iter().map(SecretRow::of).collect()
     }
 
-    /// Deletes a secret; tells whether there was one.
+    /// Deletes a secret; returns whether there was one.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn forget_secret(&self, scope: &str, name: &str) -> Result<bool, Error> {
-        self.write(Forget { scope: scope.to_owned(), name: name.to_owned() }).await
+    pub async fn forget(self, scope: &str, name: &str) -> Result<bool, Error> {
+        self.store.write(Forget { scope: scope.to_owned(), name: name.to_owned() }).await
     }
 
-    /// Puts every secret under the first key of the ring, and tells how many were under another.
-    /// Interrupted, it is simply begun again: every secret is under one of the ring's keys.
+    /// Puts every secret under the first key of the ring, and returns how many were under another.
+    /// After an interruption, call it again: every secret is under one of the ring's keys.
     ///
     /// # Errors
     /// A secret whose key is not in the ring; the others before it are done.
-    pub async fn rewrap_secrets(&self, keys: &Keyring) -> Result<usize, SecretError> {
+    pub async fn rewrap(self, keys: &Keyring) -> Result<usize, SecretError> {
         let mut count = 0;
-        for row in self.secrets(None).await? {
+        for row in self.list(None).await? {
             if row.key_id == keys.first_id() {
                 continue;
             }
             let text = "SELECT key_id, wrapped, sealed FROM secret WHERE scope = $1 AND name = $2";
             let args = vec![row.scope.as_str().into(), row.name.as_str().into()];
-            let Some(found) = self.read_one(Statement::new(text, args)).await? else { continue };
+            let Some(found) = self.store.read_one(Statement::new(text, args)).await? else {
+                continue;
+            };
             let old =
                 Sealed { key_id: found.text(0)?, wrapped: found.bytes(1)?, body: found.bytes(2)? };
             let to = seal::rewrap(keys, &row.scope, &row.name, &old)?;
             let from = old.key_id;
-            self.write(Rewrap { scope: row.scope, name: row.name, from, to }).await?;
+            self.store.write(Rewrap { scope: row.scope, name: row.name, from, to }).await?;
             count += 1;
         }
         self.rewrap_masks(keys).await?;
@@ -253,7 +248,7 @@ impl Op for Rewrap {
     type Out = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
-        // A secret that was set anew meanwhile keeps its new row.
+        // A secret that was set again in the meantime keeps its new row.
         tx.write(Statement::new(
             "UPDATE secret SET key_id = $3, wrapped = $4 \
              WHERE scope = $1 AND name = $2 AND key_id = $5 AND sealed = $6",

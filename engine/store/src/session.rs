@@ -6,9 +6,9 @@ use jiff::Timestamp;
 
 use crate::{
     error::Error,
-    plain::Plain,
+    handles::Sessions,
+    op::Plain,
     sql::Statement,
-    store::Store,
     token::{self, TokenRow},
 };
 
@@ -21,20 +21,19 @@ pub use login::{LoginRow, PersonSession};
 pub struct SessionRow {
     /// SHA-256 of what the browser shows, in hex.
     pub hash: String,
-    /// The token that it was begun with.
+    /// The token that opened it.
     pub token_id: String,
-    /// When.
     pub created_at: Timestamp,
     /// From then on it is refused.
     pub expires_at: Timestamp,
 }
 
-impl Store {
+impl Sessions<'_> {
     /// Keeps a session, and forgets those that have expired.
     ///
     /// # Errors
     /// [`Error`] of the database, also if the token is gone.
-    pub async fn session_create(&self, session: &SessionRow) -> Result<(), Error> {
+    pub async fn create(self, session: &SessionRow) -> Result<(), Error> {
         let text = "DELETE FROM session WHERE expires_at <= $1";
         let expired = Statement::new(text, vec![session.created_at.into()]);
         let text = "INSERT INTO session (hash, token_id, created_at, expires_at) \
@@ -45,21 +44,22 @@ impl Store {
             session.created_at.into(),
             session.expires_at.into(),
         ];
-        self.write(Plain(vec![expired, Statement::new(text, args)])).await
+        self.store.write(Plain(vec![expired, Statement::new(text, args)])).await
     }
 
     /// The session of a hash that has not expired, with its token as it is now.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn session_by_hash(
-        &self,
+    pub async fn by_hash(
+        self,
         hash: &str,
         now: Timestamp,
     ) -> Result<Option<(SessionRow, TokenRow)>, Error> {
         let text = "SELECT token_id, created_at, expires_at FROM session \
                     WHERE hash = $1 AND expires_at > $2";
-        let found = self.read_one(Statement::new(text, vec![hash.into(), now.into()])).await?;
+        let found =
+            self.store.read_one(Statement::new(text, vec![hash.into(), now.into()])).await?;
         let Some(row) = found else { return Ok(None) };
         let session = SessionRow {
             hash: hash.to_owned(),
@@ -67,7 +67,7 @@ impl Store {
             created_at: row.time(1)?,
             expires_at: row.time(2)?,
         };
-        let token = self.read_one(token::by_id(&session.token_id)).await?;
+        let token = self.store.read_one(token::by_id(&session.token_id)).await?;
         let token = token.map(|row| token::token_row(&row)).transpose()?;
         Ok(token.map(|token| (session, token)))
     }
@@ -76,9 +76,9 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn session_remove(&self, hash: &str) -> Result<(), Error> {
+    pub async fn remove(self, hash: &str) -> Result<(), Error> {
         let gone = |text: &'static str| Statement::new(text, vec![hash.into()]);
         let person = gone("DELETE FROM person_session WHERE hash = $1");
-        self.write(Plain(vec![gone("DELETE FROM session WHERE hash = $1"), person])).await
+        self.store.write(Plain(vec![gone("DELETE FROM session WHERE hash = $1"), person])).await
     }
 }

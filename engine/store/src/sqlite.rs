@@ -25,7 +25,7 @@ use crate::{
 pub(crate) use readers::Readers;
 pub(crate) use writer::Writer;
 
-/// How long a write waits for another process before it fails.
+/// Longest wait of a write for another process before it fails.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause before a new file is looked at again that another process is just making.
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
@@ -48,9 +48,8 @@ pub(crate) struct Sqlite {
     /// Absent in a store that only reads.
     pub(crate) writer: Option<Writer>,
     pub(crate) readers: Readers,
-    /// The file.
     pub(crate) path: PathBuf,
-    /// How the writer connects; absent in a store that only reads.
+    /// Connection options of the writer; absent in a store that only reads.
     writing: Option<Box<SqliteConnectOptions>>,
 }
 
@@ -87,8 +86,8 @@ impl Sqlite {
         Ok(Self { writer, readers, path: path.to_owned(), writing: Some(Box::new(writing)) })
     }
 
-    /// Merges the write-ahead log into the file and empties it, if it has grown and nobody reads at
-    /// this moment. The next process that opens the database would read all of it.
+    /// Merges the write-ahead log into the file and empties it, if it has grown and has no reader
+    /// at this moment. The next process that opens the database would read all of it.
     pub(crate) async fn merge_log(&self) -> Result<(), Error> {
         let mut log = self.path.clone().into_os_string();
         log.push("-wal");
@@ -96,7 +95,7 @@ impl Sqlite {
         let Some(writing) = self.writing.as_ref().filter(|_| length > MERGE_BYTES) else {
             return Ok(());
         };
-        // Who reads or writes now merges it later.
+        // The present reader or writer merges it later.
         let impatient = SqliteConnectOptions::clone(writing).busy_timeout(Duration::ZERO);
         let mut connection = impatient.connect().await?;
         let merged = sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection);

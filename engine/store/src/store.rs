@@ -11,7 +11,7 @@ use plue_runtime::{Clock, Tasks};
 use tokio::sync::watch;
 
 use crate::{
-    blob::{Folder, Shelf},
+    blob::{BlobStore, Folder},
     changes::Changes,
     error::Error,
     live::LiveLogs,
@@ -32,7 +32,7 @@ pub struct Store {
     tasks: Tasks,
     clock: Clock,
     probe: Option<Arc<dyn Probe>>,
-    shelf: Option<Arc<dyn Shelf>>,
+    blob_store: Option<Arc<dyn BlobStore>>,
     /// Set while commits of other processes are watched for; its end ends that.
     others: Arc<OnceLock<watch::Sender<()>>>,
 }
@@ -46,15 +46,15 @@ enum Backend {
 // === impl Store ===
 
 impl Store {
-    /// Opens a database, makes it if `options` say so, and brings its schema up to date.
+    /// Opens a database, creates it if `options` allow that, and brings its schema up to date.
     ///
     /// # Errors
-    /// Whatever [`Error`] says about a database that cannot be used.
+    /// The database cannot be opened, created or migrated.
     pub async fn open(options: StoreOptions) -> Result<Self, Error> {
         let (clock, tasks, changes) = (Clock::real(), Tasks::new(), Changes::new());
         let address = options.address()?;
         let folder = options.blob_folder(&address);
-        let shelf = folder.map(|folder| Arc::new(Folder::new(folder)) as Arc<dyn Shelf>);
+        let blob_store = folder.map(|folder| Arc::new(Folder::new(folder)) as Arc<dyn BlobStore>);
         let backend = match address {
             Address::Sqlite(path) => {
                 Backend::Sqlite(Sqlite::open(&path, &options, clock, &tasks, &changes).await?)
@@ -71,12 +71,12 @@ impl Store {
             tasks,
             clock,
             probe: None,
-            shelf,
+            blob_store,
             others: Arc::default(),
         })
     }
 
-    /// The same store with somebody who sees its calls; for tests.
+    /// The same store with an observer of its calls; for tests.
     #[must_use]
     pub fn probed(self, probe: Arc<dyn Probe>) -> Self {
         Self { probe: Some(probe), ..self }
@@ -97,8 +97,8 @@ impl Store {
         self.tasks.wait().await;
     }
 
-    /// Leaves the database so that the next process opens it fast. Does nothing to a server. Call it when
-    /// nobody waits any more.
+    /// Leaves the database so that the next process opens it fast. Does nothing to a server. Call
+    /// it when no call waits any more.
     ///
     /// # Errors
     /// [`Error`] of the database; nothing is lost by it.
@@ -128,10 +128,10 @@ impl Store {
         self.changes.any()
     }
 
-    /// From now on [`Store::changes`] grows promptly after commits of other processes too. For those who
-    /// follow what another process does: an engine that follows itself would be woken twice. Without
-    /// effect on Postgres, which tells of all commits, and where the system refuses: then only polling is
-    /// left.
+    /// From now on [`Store::changes`] grows promptly after commits of other processes too. For
+    /// followers of another process: an engine that follows itself would be woken twice. Has no
+    /// effect on Postgres, which announces all commits, and where the system refuses: then only
+    /// polling is left.
     pub fn watch_others(&self) {
         if let Backend::Sqlite(sqlite) = &self.backend
             && self.others.get().is_none()
@@ -160,13 +160,13 @@ impl Store {
 
     /// The same store with another place for larger blobs.
     #[must_use]
-    pub fn with_shelf(mut self, shelf: Arc<dyn Shelf>) -> Self {
-        self.shelf = Some(shelf);
+    pub fn with_blob_store(mut self, blob_store: Arc<dyn BlobStore>) -> Self {
+        self.blob_store = Some(blob_store);
         self
     }
 
-    pub(crate) fn shelf(&self) -> Result<&dyn Shelf, Error> {
-        self.shelf.as_deref().ok_or(Error::NoShelf)
+    pub(crate) fn blob_store(&self) -> Result<&dyn BlobStore, Error> {
+        self.blob_store.as_deref().ok_or(Error::NoBlobStore)
     }
 
     pub(crate) fn live(&self) -> &LiveLogs {
@@ -207,7 +207,8 @@ impl Store {
             },
             Backend::Postgres(postgres) => {
                 let (postgres, changes) = (postgres.clone(), self.changes.clone());
-                self.apart("store write", async move { postgres.run(&*op, &changes).await }).await
+                self.run_as_task("store write", async move { postgres.run(&*op, &changes).await })
+                    .await
             }
         }
     }
@@ -215,7 +216,7 @@ impl Store {
     /// Runs work that needs a connection as a task. Only tasks hold connections, or queue for them:
     /// a caller that is not polled for a while delays only itself. Dropping the future aborts its
     /// task.
-    fn apart<T: Send + 'static, W>(
+    fn run_as_task<T: Send + 'static, W>(
         &self,
         name: &'static str,
         work: W,
@@ -247,11 +248,11 @@ impl Store {
                     let mut reader = readers.get().await?;
                     Tx::new(Link::Sqlite(reader.connection()?)).fetch_each(statements).await
                 };
-                self.apart("store read", read).await
+                self.run_as_task("store read", read).await
             }
             Backend::Postgres(postgres) => {
                 let postgres = postgres.clone();
-                self.apart("store read", async move { postgres.read(statements).await }).await
+                self.run_as_task("store read", async move { postgres.read(statements).await }).await
             }
         }
     }

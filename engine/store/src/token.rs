@@ -4,42 +4,39 @@ use jiff::Timestamp;
 
 use crate::{
     error::Error,
-    plain::Plain,
+    handles::Tokens,
+    op::Plain,
     sql::{Row, Statement},
-    store::Store,
 };
 
 /// A row of `token`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenRow {
-    /// Its public id.
     pub id: String,
     /// SHA-256 of the token, lower-case hex.
     pub hash: String,
-    /// What it is for, in its owner's words.
+    /// Purpose, in its owner's words.
     pub name: String,
     /// `reader`, `writer`, `maintainer` or `admin`.
     pub role: String,
     /// The one repository it is good for; none: all.
     pub repo: Option<String>,
-    /// Who made it.
     pub created_by: String,
-    /// When.
     pub created_at: Timestamp,
     /// From then on it is refused.
     pub expires_at: Option<Timestamp>,
-    /// When it was last good for something, to the minute or so.
+    /// Time of its last use, to the minute or so.
     pub used_at: Option<Timestamp>,
 }
 
 const COLUMNS: &str = "id, hash, name, role, repo, created_by, created_at, expires_at, used_at";
 
-impl Store {
+impl Tokens<'_> {
     /// Keeps a token.
     ///
     /// # Errors
     /// [`Error`] of the database, also if the id is taken.
-    pub async fn token_create(&self, token: &TokenRow) -> Result<(), Error> {
+    pub async fn create(self, token: &TokenRow) -> Result<(), Error> {
         let text =
             format!("INSERT INTO token ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
         let args = vec![
@@ -53,16 +50,16 @@ impl Store {
             token.expires_at.into(),
             token.used_at.into(),
         ];
-        self.write(Plain(vec![Statement::new(text, args)])).await
+        self.store.write(Plain(vec![Statement::new(text, args)])).await
     }
 
     /// The token of a hash, expired or not.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn token_by_hash(&self, hash: &str) -> Result<Option<TokenRow>, Error> {
+    pub async fn by_hash(self, hash: &str) -> Result<Option<TokenRow>, Error> {
         let text = format!("SELECT {COLUMNS} FROM token WHERE hash = $1");
-        let row = self.read_one(Statement::new(text, vec![hash.into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![hash.into()])).await?;
         row.map(|row| token_row(&row)).transpose()
     }
 
@@ -70,22 +67,22 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn tokens(&self) -> Result<Vec<TokenRow>, Error> {
+    pub async fn list(self) -> Result<Vec<TokenRow>, Error> {
         let text = format!("SELECT {COLUMNS} FROM token ORDER BY created_at, id");
-        let rows = self.read(Statement::new(text, Vec::new())).await?;
+        let rows = self.store.read(Statement::new(text, Vec::new())).await?;
         rows.iter().map(token_row).collect()
     }
 
-    /// Removes a token; from then on it is unknown. Tells whether there was one.
+    /// Removes a token; from then on it is unknown. Returns whether there was one.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn token_remove(&self, id: &str) -> Result<bool, Error> {
+    pub async fn remove(self, id: &str) -> Result<bool, Error> {
         let text = "SELECT id FROM token WHERE id = $1";
-        let known = self.read_one(Statement::new(text, vec![id.into()])).await?.is_some();
+        let known = self.store.read_one(Statement::new(text, vec![id.into()])).await?.is_some();
         let gone = |text: &'static str| Statement::new(text, vec![id.into()]);
         let sessions = gone("DELETE FROM session WHERE token_id = $1");
-        self.write(Plain(vec![sessions, gone("DELETE FROM token WHERE id = $1")])).await?;
+        self.store.write(Plain(vec![sessions, gone("DELETE FROM token WHERE id = $1")])).await?;
         Ok(known)
     }
 
@@ -93,9 +90,9 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn token_used(&self, id: &str, at: Timestamp) -> Result<(), Error> {
+    pub async fn used(self, id: &str, at: Timestamp) -> Result<(), Error> {
         let text = "UPDATE token SET used_at = $2 WHERE id = $1";
-        self.write(Plain(vec![Statement::new(text, vec![id.into(), at.into()])])).await
+        self.store.write(Plain(vec![Statement::new(text, vec![id.into(), at.into()])])).await
     }
 }
 

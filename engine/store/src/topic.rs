@@ -6,9 +6,9 @@ use serde_json::Value as Json;
 use crate::{
     changes::Shards,
     error::Error,
+    handles::Topics,
     op::Op,
     sql::{Arg, Dialect, Row, Statement, Tx},
-    store::Store,
 };
 
 /// A row of `topic_event`.
@@ -16,13 +16,9 @@ use crate::{
 pub struct TopicEvent {
     /// Its number; those that are committed later have higher ones.
     pub id: u64,
-    /// The topic.
     pub topic: String,
-    /// What it says.
     pub data: Json,
-    /// Who sent it.
     pub by: String,
-    /// When.
     pub at: Timestamp,
 }
 
@@ -38,20 +34,14 @@ pub(crate) struct NewMessage {
 
 struct Emit(NewMessage);
 
-impl Store {
+impl Topics<'_> {
     /// Puts a message on a topic, for the runs of all repositories.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn emit(
-        &self,
-        topic: &str,
-        data: Json,
-        by: &str,
-        at: Timestamp,
-    ) -> Result<(), Error> {
+    pub async fn emit(self, topic: &str, data: Json, by: &str, at: Timestamp) -> Result<(), Error> {
         let (topic, by) = (topic.to_owned(), by.to_owned());
-        self.write(Emit(NewMessage { topic, data, by, at, repo: None })).await
+        self.store.write(Emit(NewMessage { topic, data, by, at, repo: None })).await
     }
 
     /// The messages for all repositories on a topic after the one with this number and not before a
@@ -60,7 +50,7 @@ impl Store {
     /// # Errors
     /// [`Error`] of the database.
     pub async fn messages(
-        &self,
+        self,
         topic: &str,
         after: u64,
         since: Timestamp,
@@ -69,12 +59,12 @@ impl Store {
         self.messages_for(None, topic, (after, since), limit).await
     }
 
-    /// As [`Store::messages`], with those for one repository.
+    /// As [`Self::messages`], with those for one repository.
     ///
     /// # Errors
     /// [`Error`] of the database.
     pub async fn messages_for(
-        &self,
+        self,
         repo: Option<&str>,
         topic: &str,
         (after, since): (u64, Timestamp),
@@ -85,7 +75,7 @@ impl Store {
                     AND (repo IS NULL OR repo = $5) ORDER BY id LIMIT $4";
         let repo = repo.map(str::to_owned).into();
         let args = vec![topic.into(), Arg::count(after), since.into(), limit.into(), repo];
-        self.read(Statement::new(text, args)).await?.iter().map(message).collect()
+        self.store.read(Statement::new(text, args)).await?.iter().map(message).collect()
     }
 }
 

@@ -1,5 +1,4 @@
-//! What was used, what is queued and who waits: sums and lists over runs for whoever looks after a
-//! server.
+//! Usage, queues and waiting runs: sums and lists over runs for operators of a server.
 //!
 //! Must not decide anything: it counts rows.
 
@@ -16,8 +15,8 @@ use self::claude::{SUMS, Spend};
 pub use self::queue::{QueuedAttempt, UsageDay};
 use crate::{
     error::Error,
+    handles::Usage,
     sql::{Arg, Row, Statement, among},
-    store::Store,
 };
 
 /// Rows that are read at most: repositories, or workflows of repositories, in the order of their names.
@@ -60,12 +59,11 @@ pub struct UsageRow {
 #[derive(Default)]
 struct Sums(BTreeMap<(Option<String>, Option<String>), UsageRow>);
 
-/// What a pool has to do.
+/// Work of a pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueRow {
-    /// The pool.
     pub pool: String,
-    /// Attempts that nobody has taken yet.
+    /// Attempts that no runner has claimed yet.
     pub queued: u64,
     /// Attempts that a runner has.
     pub held: u64,
@@ -88,14 +86,14 @@ impl Sums {
     }
 }
 
-impl Store {
+impl Usage<'_> {
     /// The usage of runs created in `[from, to)`, by the names of its owners; of some repositories or of
     /// all, of at most 10,000 repositories or workflows.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn usage(
-        &self,
+    pub async fn list(
+        self,
         by: UsageBy,
         repos: Option<&[String]>,
         from: Timestamp,
@@ -118,7 +116,7 @@ impl Store {
         let mut sums = Sums::default();
         let runs = "COUNT(*), COUNT(CASE WHEN r.status = 'success' THEN 1 END), \
                     COUNT(CASE WHEN r.status IN ('failed', 'timed_out') THEN 1 END)";
-        for row in self.read(of(runs, "", "")).await? {
+        for row in self.store.read(of(runs, "", "")).await? {
             let sum = sums.of(by, &row, 3)?;
             sum.runs += row.count(0)?;
             sum.succeeded += row.count(1)?;
@@ -127,12 +125,12 @@ impl Store {
         let attempts = "COUNT(*), CAST(COALESCE(SUM(CASE WHEN a.ended_at > a.started_at \
                         THEN a.ended_at - a.started_at END), 0) AS BIGINT)";
         let join = "JOIN attempt a ON a.run_id = r.id";
-        for row in self.read(of(attempts, join, " AND a.started_at IS NOT NULL")).await? {
+        for row in self.store.read(of(attempts, join, " AND a.started_at IS NOT NULL")).await? {
             let sum = sums.of(by, &row, 2)?;
             sum.attempts += row.count(0)?;
             sum.busy_us += row.count(1)?;
         }
-        for row in self.read(of(SUMS, "JOIN claude_call c ON c.run_id = r.id", "")).await? {
+        for row in self.store.read(of(SUMS, "JOIN claude_call c ON c.run_id = r.id", "")).await? {
             let sum = sums.of(by, &row, 6)?;
             let spend = Spend::of(&row, 0)?;
             sum.claude = Some(sum.claude.map_or(spend, |before| before.plus(spend)));
@@ -140,15 +138,15 @@ impl Store {
         Ok(sums.0.into_values().collect())
     }
 
-    /// How much each pool has to do, by name.
+    /// Work of each pool, by name.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn queues(&self) -> Result<Vec<QueueRow>, Error> {
+    pub async fn queues(self) -> Result<Vec<QueueRow>, Error> {
         let text = "SELECT pool, COUNT(CASE WHEN state = 'queued' THEN 1 END), \
                     COUNT(CASE WHEN state <> 'queued' THEN 1 END) FROM attempt \
                     WHERE state IN ('queued', 'assigned', 'running') GROUP BY pool ORDER BY pool";
-        let rows = self.read(Statement::new(text, Vec::new())).await?;
+        let rows = self.store.read(Statement::new(text, Vec::new())).await?;
         rows.iter()
             .map(|row| {
                 Ok(QueueRow { pool: row.text(0)?, queued: row.count(1)?, held: row.count(2)? })
@@ -161,8 +159,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn runs_that_wait(
-        &self,
+    pub async fn waiting_runs(
+        self,
         repos: Option<&[String]>,
         after: Option<&RunId>,
         limit: u32,
@@ -180,7 +178,7 @@ impl Store {
         }
         args.push(limit.into());
         text.push_str(&format!(" ORDER BY id LIMIT ${}", args.len()));
-        let rows = self.read(Statement::new(text, args)).await?;
+        let rows = self.store.read(Statement::new(text, args)).await?;
         rows.iter().map(|row| Ok(RunId::new(row.text(0)?))).collect()
     }
 }

@@ -1,17 +1,16 @@
-//! Who is told of what happens to runs: the endpoints. What they are told is in [`delivery`], and how it
-//! gets there, in the very transaction of a commit, in [`event`].
+//! Endpoints that are notified of the events of runs. The messages are in [`delivery`], and how
+//! they are made, in the very transaction of a commit, in [`event`].
 //!
-//! Must not send anything or hold a secret: those are sealed beside (`secret.rs`).
+//! Must not send anything or hold a secret: those are sealed elsewhere (`secret.rs`).
 
 use jiff::Timestamp;
 
 use crate::{
     changes::Shards,
     error::Error,
-    op::Op,
-    plain::Plain,
+    handles::Webhooks,
+    op::{Op, Plain},
     sql::{Arg, Row, Statement, Tx},
-    store::Store,
 };
 
 pub mod delivery;
@@ -26,19 +25,14 @@ pub const MAX_WEBHOOKS: u64 = 100;
 /// A row of `webhook`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookRow {
-    /// Its id.
     pub id: String,
-    /// Where messages go.
     pub url: String,
     /// Of which [`EVENTS`], in their order.
     pub events: Vec<String>,
     /// Of which repository; none: of all.
     pub repo: Option<String>,
-    /// What it is for.
     pub description: String,
-    /// Who made it.
     pub created_by: String,
-    /// When.
     pub created_at: Timestamp,
     /// Until then messages are signed with the secret before this one too.
     pub both_until: Option<Timestamp>,
@@ -55,59 +49,64 @@ struct Remove(String);
 const COLUMNS: &str = "id, url, events, repo, description, created_by, created_at, both_until, \
                        failing_since, disabled_at, disabled_reason";
 
-impl Store {
+impl Webhooks<'_> {
     /// Keeps a new endpoint; `false`: there are [`MAX_WEBHOOKS`] already.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn webhook_add(&self, row: &WebhookRow) -> Result<bool, Error> {
-        self.write(Add(row.clone())).await
+    pub async fn add(self, row: &WebhookRow) -> Result<bool, Error> {
+        self.store.write(Add(row.clone())).await
     }
 
     /// All endpoints, the oldest first.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn webhooks(&self) -> Result<Vec<WebhookRow>, Error> {
+    pub async fn list(self) -> Result<Vec<WebhookRow>, Error> {
         let text = format!("SELECT {COLUMNS} FROM webhook ORDER BY created_at, id");
-        self.read(Statement::new(text, Vec::new())).await?.iter().map(WebhookRow::of).collect()
+        self.store
+            .read(Statement::new(text, Vec::new()))
+            .await?
+            .iter()
+            .map(WebhookRow::of)
+            .collect()
     }
 
     /// An endpoint.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn webhook(&self, id: &str) -> Result<Option<WebhookRow>, Error> {
+    pub async fn get(self, id: &str) -> Result<Option<WebhookRow>, Error> {
         let text = format!("SELECT {COLUMNS} FROM webhook WHERE id = $1");
-        let row = self.read_one(Statement::new(text, vec![id.into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![id.into()])).await?;
         row.map(|row| WebhookRow::of(&row)).transpose()
     }
 
-    /// Forgets an endpoint with all that was to be told to it; tells whether there was one.
+    /// Removes an endpoint with all its undelivered messages; returns whether there was one.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn webhook_remove(&self, id: &str) -> Result<bool, Error> {
-        self.write(Remove(id.to_owned())).await
+    pub async fn remove(self, id: &str) -> Result<bool, Error> {
+        self.store.write(Remove(id.to_owned())).await
     }
 
-    /// Says until when an endpoint's messages are signed with two secrets.
+    /// Sets the time until which an endpoint's messages are signed with two secrets.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn webhook_both_until(&self, id: &str, until: Timestamp) -> Result<(), Error> {
+    pub async fn accept_both_until(self, id: &str, until: Timestamp) -> Result<(), Error> {
         let text = "UPDATE webhook SET both_until = $2 WHERE id = $1";
-        self.write(Plain(vec![Statement::new(text, vec![id.into(), until.into()])])).await
+        self.store.write(Plain(vec![Statement::new(text, vec![id.into(), until.into()])])).await
     }
 
-    /// Lets an endpoint be told again of what happens from now on.
+    /// Enables an endpoint for events from now on.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn webhook_enable(&self, id: &str) -> Result<(), Error> {
+    pub async fn enable(self, id: &str) -> Result<(), Error> {
         let text = "UPDATE webhook SET disabled_at = NULL, disabled_reason = NULL, \
                     failing_since = NULL WHERE id = $1";
-        self.write(Plain(vec![Statement::new(text, vec![id.into()])])).await
+        self.store.write(Plain(vec![Statement::new(text, vec![id.into()])])).await
     }
 }
 

@@ -20,8 +20,9 @@ use plue_store::{AttemptRow, LogRange, LogStream, Store};
 /// # Panics
 /// If the database cannot be read.
 pub async fn violations(store: &Store, id: &RunId) -> Vec<String> {
-    let stored = store.load_run(id).await.expect("readable").expect("the run is there");
-    let bytes = store.plan(&stored.run.plan).await.expect("readable").expect("its plan is there");
+    let stored = store.runs().load(id).await.expect("readable").expect("the run is there");
+    let bytes =
+        store.plans().get(&stored.run.plan).await.expect("readable").expect("its plan is there");
     let plan = Arc::new(Plan::from_json(&bytes).expect("a plan"));
     let facts: Vec<Fact> = stored.journal.iter().map(|(_, fact)| fact.clone()).collect();
     let mut wrong = Vec::new();
@@ -35,18 +36,18 @@ pub async fn violations(store: &Store, id: &RunId) -> Vec<String> {
     if run.view() != stored.run.view {
         wrong.push(format!("the row {:?} is not the journal's {:?}", stored.run.view, run.view()));
     }
-    for row in store.steps(id).await.expect("readable") {
+    for row in store.runs().steps(id).await.expect("readable") {
         if Some(&row.view) != run.step_view(&row.view.step).as_ref() {
             wrong.push(format!("the row of step {} is not the journal's", row.view.step));
         }
     }
-    let attempts = store.attempts(id, None).await.expect("readable");
+    let attempts = store.attempts().list(id, None).await.expect("readable");
     for attempt in &attempts {
         wrong.extend(attempt_violations(attempt, &facts, run.is_finished()));
         wrong.extend(log_violations(store, attempt).await);
     }
     if run.is_finished() {
-        for runner in store.runners(Some(id)).await.expect("readable") {
+        for runner in store.runners().list(Some(id)).await.expect("readable") {
             wrong.push(format!("runner {} is {:?} after the end", runner.id, runner.state));
         }
     }
@@ -89,7 +90,7 @@ fn attempt_violations(row: &AttemptRow, facts: &[Fact], is_over: bool) -> Vec<St
 /// A log without holes: every byte follows the one before, and their number is that of the row.
 async fn log_violations(store: &Store, row: &AttemptRow) -> Vec<String> {
     let id = &row.claim.attempt;
-    let pieces = store.read_log(id, LogRange::Bytes(0..u64::MAX)).await.expect("readable");
+    let pieces = store.logs().read(id, LogRange::Bytes(0..u64::MAX)).await.expect("readable");
     let (mut wrong, mut next, mut seq) = (Vec::new(), 0, 0);
     for piece in &pieces {
         if piece.first_byte != next || piece.seq <= seq {
@@ -114,7 +115,7 @@ async fn log_violations(store: &Store, row: &AttemptRow) -> Vec<String> {
 /// # Panics
 /// If the database cannot be read.
 pub async fn streams(store: &Store, attempt: &AttemptId) -> BTreeMap<String, Vec<u8>> {
-    let pieces = store.read_log(attempt, LogRange::Bytes(0..u64::MAX)).await.expect("readable");
+    let pieces = store.logs().read(attempt, LogRange::Bytes(0..u64::MAX)).await.expect("readable");
     let mut streams: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     for piece in pieces {
         streams.entry(format!("{:?}", piece.stream)).or_default().extend(piece.bytes);

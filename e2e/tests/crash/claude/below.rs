@@ -14,7 +14,7 @@ impl World {
         let (Some((_, attempt)), Some(store)) = (self.attempt().await, self.store().await) else {
             return Vec::new();
         };
-        store.transcript(&attempt.claim.attempt.agent(1)).await.unwrap()
+        store.transcripts().of(&attempt.claim.attempt.agent(1)).await.unwrap()
     }
 }
 
@@ -68,10 +68,10 @@ async fn helper_holds(world: &World, requests: u64) {
     assert_eq!((spend.calls, spend.input_tokens), (requests, 4 * INPUT));
     let store = world.store().await.unwrap();
     for scope in [format!("run {run}"), format!("step {run} ask")] {
-        assert_eq!(store.spent(&scope).await.unwrap().total(), spend.cost, "{scope}");
+        assert_eq!(store.claude().spent(&scope).await.unwrap().total(), spend.cost, "{scope}");
     }
     let slice = format!("agent {}", attempt.claim.attempt.agent(1));
-    let slice = store.spent(&slice).await.unwrap().total();
+    let slice = store.claude().spent(&slice).await.unwrap().total();
     assert!(slice > 0 && slice < spend.cost, "{slice} of {}", spend.cost);
 }
 

@@ -90,10 +90,10 @@ async fn queued(store: &Store, row: &RunRow) -> Result<Waits, Error> {
     if let Some(turn) = turn_of(store, row).await? {
         return Ok(Waits::whole(turn));
     }
-    if let Some(obstacle) = store.obstacle(&row.id).await? {
+    if let Some(obstacle) = store.runs().obstacle(&row.id).await? {
         return Ok(Waits::whole(met(obstacle)));
     }
-    let waits = store.waits_for_place(row).await?;
+    let waits = store.capacity().waits(row).await?;
     Ok(waits.map_or_else(Waits::default, |waits| {
         let words = format!("waits for a place: {waits}");
         Waits::whole(WaitingRecord::of_run(WaitKind::Place, words))
@@ -104,13 +104,14 @@ async fn queued(store: &Store, row: &RunRow) -> Result<Waits, Error> {
 /// run's reason while none of its steps is running.
 async fn begun(store: &Store, row: &RunRow) -> Result<Waits, Error> {
     let mut waits = store
+        .runs()
         .obstacle(&row.id)
         .await?
         .map_or_else(Waits::default, |obstacle| Waits::whole(met(obstacle)));
-    let held = store.steps_without_runner(&row.id).await?;
+    let held = store.runs().steps_without_runner(&row.id).await?;
     if waits.reason.is_none()
         && let Some((step, why)) = held.first()
-        && !store.has_running_step(&row.id).await?
+        && !store.runs().has_running_step(&row.id).await?
     {
         waits.reason = Some(format!("step `{step}` {why}"));
     }
@@ -123,8 +124,8 @@ async fn begun(store: &Store, row: &RunRow) -> Result<Waits, Error> {
 /// # Errors
 /// [`Error`] of the database.
 pub async fn turn_of(store: &Store, row: &RunRow) -> Result<Option<WaitingRecord>, Error> {
-    let Some(key) = store.group_of(&row.id).await? else { return Ok(None) };
-    let members = store.group(&key).await?;
+    let Some(key) = store.groups().of_run(&row.id).await? else { return Ok(None) };
+    let members = store.groups().members(&key).await?;
     let in_front = members.iter().take_while(|member| member.run != row.id).last();
     Ok(in_front.map(|front| {
         let group = group_name(row.repo.as_deref(), &key).to_owned();

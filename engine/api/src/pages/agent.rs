@@ -74,15 +74,15 @@ async fn load(
     let (head, step) = head_of(api, &row).await?;
     let store = api.store();
     let mut agents = Vec::new();
-    for id in store.agents_of(&row.run, &row.claim.attempt).await? {
-        let first = store.transcript_after(&id, 0, 1).await?.into_iter().next();
+    for id in store.transcripts().agents_of(&row.run, &row.claim.attempt).await? {
+        let first = store.transcripts().after(&id, 0, 1).await?.into_iter().next();
         agents.push((id.to_string(), AgentRecord::of(&id, first).name));
     }
     let from = asked.from.unwrap_or(0);
     let mut talk = Talk::default();
     let (mut last, mut bytes, mut next) = (0, 0, None);
     'facts: loop {
-        let rows = store.transcript_after(&transcript, last, BATCH).await?;
+        let rows = store.transcripts().after(&transcript, last, BATCH).await?;
         let is_last = rows.len() < BATCH as usize;
         for fact in rows {
             if talk.entries.len() >= MAX_FACTS || bytes >= MAX_BYTES {
@@ -128,7 +128,7 @@ fn budget(step: &Step) -> Option<f64> {
 async fn searched(api: &Api, agent: &AttemptId, text: String) -> Result<Search, Problem> {
     let (mut hits, mut last, mut facts) = (Vec::new(), 0, 0);
     loop {
-        let rows = api.store().transcript_after(agent, last, BATCH).await?;
+        let rows = api.store().transcripts().after(agent, last, BATCH).await?;
         let is_last = rows.len() < BATCH as usize;
         for row in rows {
             (last, facts) = (row.seq, facts + 1);

@@ -61,7 +61,8 @@ async fn load(
     let seq = api.changed().at();
     let after = field(query, "after").filter(|id| is_id(id)).map(RunId::new);
     let (repos, limit) = (reader.who.repos(), u32::try_from(PAGE + 1).unwrap_or(u32::MAX));
-    let mut runs = api.store().runs_that_wait(repos.as_deref(), after.as_ref(), limit).await?;
+    let mut runs =
+        api.store().usage().waiting_runs(repos.as_deref(), after.as_ref(), limit).await?;
     let has_more = runs.len() > PAGE;
     runs.truncate(PAGE);
     let mut items = Vec::new();

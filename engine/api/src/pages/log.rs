@@ -56,7 +56,7 @@ async fn load(
     // The number is read before the lines: the stream may repeat bytes, and never leaves any out.
     let row = attempt_of(api, who, path).await?;
     let (head, _) = head_of(api, &row).await?;
-    let stat = api.store().log_stat(&row.claim.attempt).await?;
+    let stat = api.store().logs().stat(&row.claim.attempt).await?;
     let stat = stat.unwrap_or(LogStat { bytes: 0, lines: 0, ended: row.state.is_terminal() });
     let lines = match stat.lines <= WHOLE_LINES && stat.bytes <= WHOLE_BYTES {
         true => read_lines(api.store(), &row.claim.attempt, 0, WHOLE_LINES).await?,
@@ -109,12 +109,12 @@ pub(super) async fn head_of(
     row: &AttemptRow,
 ) -> Result<(AttemptHead, Option<Step>), Problem> {
     let gone = || Problem::not_found("run", row.run.as_str());
-    let run: RunRow = api.store().run(&row.run).await?.ok_or_else(gone)?;
-    let bytes = api.store().plan(&run.plan).await?.ok_or_else(gone)?;
+    let run: RunRow = api.store().runs().get(&row.run).await?.ok_or_else(gone)?;
+    let bytes = api.store().plans().get(&run.plan).await?.ok_or_else(gone)?;
     // A plan of a newer version is no reason to hide a log.
     let plan = Plan::from_json(&bytes).ok();
     let step = plan.and_then(|plan| plan.all_steps().find(|step| step.id == row.step).cloned());
-    let attempts = api.store().attempts(&row.run, Some(&row.step)).await?;
+    let attempts = api.store().attempts().list(&row.run, Some(&row.step)).await?;
     let attempts = attempts.iter().map(|other| {
         let label = match other.visit {
             1 => format!("Attempt {}", other.number),

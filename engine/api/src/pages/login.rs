@@ -93,7 +93,7 @@ async fn sent(
         return_to,
         expires_at: now.checked_add(session::LOGIN_LIFETIME).unwrap_or(now),
     };
-    api.store().login_begin(&row, now).await?;
+    api.store().sessions().begin_login(&row, now).await?;
     let mut response = see(&address, &frame(headers));
     session::set_login_cookie(&mut response, &secret);
     Ok(response)
@@ -128,7 +128,7 @@ async fn back(
     let begun = match (state, session::login_cookie(headers)) {
         (Some(state), Some(secret)) => {
             let now = api.clock().now();
-            let row = api.store().login_take(&hash(state), &hash(&secret), now).await?;
+            let row = api.store().sessions().take_login(&hash(state), &hash(&secret), now).await?;
             row.map(|row| (row, Attempt::of(&secret, state)))
         }
         _ => None,
@@ -174,7 +174,7 @@ async fn enter(
         refused(api, &who, &row.subject, NO_RULE).await?;
         return Ok(refusal(NO_RULE, shell));
     };
-    api.store().person_session_create(&row).await?;
+    api.store().sessions().create_for_person(&row).await?;
     let detail = json!({"issuer": row.issuer, "grants": who.grants()});
     api.trail(&who, "login", (&row.subject, who.only_repo()), detail).await?;
     // A page and not a redirect: a request that another site began carries no `Strict` cookie.
@@ -237,7 +237,7 @@ async fn by_token(
     let shown = field(body, "token").unwrap_or_default();
     let shown = shown.trim();
     let row = match shown.starts_with(token::PREFIX) && shown.len() <= token::MAX_LENGTH {
-        true => api.store().token_by_hash(&token::hash(shown)).await?,
+        true => api.store().tokens().by_hash(&token::hash(shown)).await?,
         false => None,
     };
     let found = row.and_then(|row| Some((token::principal(&row, api.clock().now())?, row.id)));
@@ -246,7 +246,7 @@ async fn by_token(
         return Ok(form(to.as_deref(), StatusCode::FORBIDDEN, &frame(headers)));
     };
     api.limiter().used(&id)?;
-    api.store().token_used(&id, api.clock().now()).await?;
+    api.store().tokens().used(&id, api.clock().now()).await?;
     let who = who.at(from);
     let (secret, _) = routes::session::begun(api, &who, id).await?;
     let mut response = see(to.as_deref().unwrap_or("/"), &frame(headers));

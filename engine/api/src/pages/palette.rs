@@ -39,8 +39,8 @@ async fn load(api: &Api, reader: &Reader, query: String) -> Result<Page, Problem
         limit: MAX_LOOKED_AT,
         ..RunQuery::default()
     };
-    let runs = api.store().listed_runs(&asked).await?;
-    let repos = api.store().repos().await?;
+    let runs = api.store().run_lists().list(&asked).await?;
+    let repos = api.store().repos().list().await?;
     let mut hits = palette::pages(&query);
     let wanted = query.to_lowercase();
     let workflows: BTreeSet<&str> =

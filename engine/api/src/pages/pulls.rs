@@ -41,7 +41,7 @@ pub(super) async fn list(State(api): State<Api>, reader: Reader) -> Response {
 async fn load_list(api: &Api, reader: &Reader) -> Result<Page, Problem> {
     let seq = api.changed().at();
     let repos = reader.who.repos();
-    let rows = api.store().pull_reports(repos.as_deref(), REPORTS).await?;
+    let rows = api.store().reports().of_pulls(repos.as_deref(), REPORTS).await?;
     let mut seen = HashSet::new();
     let newest = rows
         .into_iter()
@@ -93,7 +93,7 @@ async fn load(
     let unknown = || Problem::not_found("pull request", number);
     let repo = repo_of(api, &reader.who, repo).await?.name;
     let number = number.parse::<u64>().ok().filter(|number| *number > 0).ok_or_else(unknown)?;
-    let row = api.store().newest_report(&repo, number).await?.ok_or_else(unknown)?;
+    let row = api.store().reports().newest(&repo, number).await?.ok_or_else(unknown)?;
     let report = content(&row);
     let runs: Vec<RunId> = report
         .plans
@@ -103,13 +103,13 @@ async fn load(
             _ => None,
         })
         .collect();
-    let statuses = api.store().run_statuses(&runs).await?;
+    let statuses = api.store().runs().statuses(&runs).await?;
     let state = |run: &RunId| statuses.get(run).map(|(status, _)| Shown::of(status.as_str()));
     let is_done = field(query, "done").is_some();
     let model = PullPage {
         plans: report.plans.into_iter().map(|entry| plan(entry, state)).collect(),
         notices: report.notices,
-        allowed_by: api.store().allowed_by(&repo, &row.key.sha).await?,
+        allowed_by: api.store().untrusted().allowed_by(&repo, &row.key.sha).await?,
         may_allow: reader.may(Role::Maintainer, Some(&repo)),
         done: is_done.then(|| (Tone::Good, "Allowed: its plans are taken up again.".to_owned())),
         csrf: session::csrf(&reader.secret),

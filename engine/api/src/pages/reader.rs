@@ -94,7 +94,7 @@ impl FromRequestParts<Api> for Reader {
         };
         let repos = who.repos();
         let limit = u32::try_from(MAX_COUNT + 1).unwrap_or(u32::MAX);
-        let waiting = api.store().runs_that_wait(repos.as_deref(), None, limit).await;
+        let waiting = api.store().usage().waiting_runs(repos.as_deref(), None, limit).await;
         let waiting = waiting.map_err(|error| html::problem(&error.into(), &shell))?;
         shell.approvals = waiting.len();
         shell.path = path;

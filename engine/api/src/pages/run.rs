@@ -178,7 +178,8 @@ fn step_lines(status: &StatusRecord, plan: &Plan, attempts: &[AttemptRow]) -> Ve
 async fn end_of_log(api: &Api, attempt: &AttemptRow) -> Result<LogEnd, Problem> {
     let bytes = attempt.log_bytes;
     let from = bytes.saturating_sub(printed::BYTES);
-    let pieces = api.store().read_log(&attempt.claim.attempt, LogRange::Bytes(from..bytes)).await?;
+    let pieces =
+        api.store().logs().read(&attempt.claim.attempt, LogRange::Bytes(from..bytes)).await?;
     let output = pieces.iter().filter(|piece| piece.stream.is_output());
     let end: Vec<u8> = output.flat_map(|piece| piece.bytes.iter().copied()).collect();
     Ok(LogEnd {

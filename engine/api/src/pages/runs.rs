@@ -61,7 +61,7 @@ async fn load(api: &Api, reader: &Reader, query: &str) -> Result<Page, Problem> 
     let before = field(query.as_bytes(), "before").filter(|id| is_id(id)).map(RunId::new);
     let after = field(query.as_bytes(), "after").filter(|id| is_id(id)).map(RunId::new);
     let asked = store_query(reader, &filter, before.clone(), after.clone());
-    let mut runs = api.store().listed_runs(&asked).await?;
+    let mut runs = api.store().run_lists().list(&asked).await?;
     let has_more = runs.len() > PAGE;
     // The row too many is at the far end of the direction.
     if after.is_some() && has_more {

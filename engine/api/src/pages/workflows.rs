@@ -61,7 +61,7 @@ async fn load(api: &Api, reader: &Reader, query: &[u8]) -> Result<Page, Problem>
     found.truncate(MAX_WORKFLOWS);
     let keys: Vec<(String, String)> =
         found.iter().map(|record| (record.repository.clone(), record.workflow.clone())).collect();
-    let past = api.store().past_runs(&keys, RUNS).await?;
+    let past = api.store().run_history().runs(&keys, RUNS).await?;
     let lines = found.into_iter().zip(past).map(|(record, runs)| line(record, runs)).collect();
     let now = api.clock().now();
     Ok(workflows::page(&WorkflowsPage { lines, search, next, has_any, now, seq }))

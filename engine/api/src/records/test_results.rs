@@ -132,12 +132,12 @@ impl TestsRecord {
         with_output: bool,
         limit: u32,
     ) -> Result<Option<Self>, Error> {
-        let reports = newest(store.test_reports(run).await?);
+        let reports = newest(store.test_reports().list(run).await?);
         if reports.is_empty() {
             return Ok(None);
         }
         let attempts: Vec<AttemptId> = reports.iter().map(|row| row.attempt.clone()).collect();
-        let results = store.test_results(&attempts, with_output, limit).await?;
+        let results = store.test_reports().results(&attempts, with_output, limit).await?;
         Ok(Some(Self::of(&reports, &results)))
     }
 

@@ -61,7 +61,8 @@ async fn list(
     let limit = page_size(which.limit)?;
     let after = run_cursor(&api, which.cursor).await?;
     let repos = caller.repos();
-    let mut runs = api.store().runs_that_wait(repos.as_deref(), after.as_ref(), limit + 1).await?;
+    let mut runs =
+        api.store().usage().waiting_runs(repos.as_deref(), after.as_ref(), limit + 1).await?;
     let more = runs.len() > limit as usize;
     runs.truncate(limit as usize);
     let mut items = Vec::new();

@@ -69,7 +69,7 @@ async fn list(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let row = run_of(&api, &caller, &run).await?;
-    let rows = api.store().artifacts(&row.id).await?;
+    let rows = api.store().artifacts().list(&row.id).await?;
     let records: Vec<_> = rows.iter().map(ArtifactRecord::of).collect();
     tagged::json(&headers, &records)
 }
@@ -82,11 +82,11 @@ async fn fetch(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let row = run_of(&api, &caller, &run).await?;
-    let rows = api.store().artifacts(&row.id).await?;
+    let rows = api.store().artifacts().list(&row.id).await?;
     let mut named = rows.into_iter().filter(|row| row.attempt.as_str() == attempt);
     let file = named.find(|row| row.path == which.path);
     let file = file.ok_or_else(|| Problem::not_found("artifact", &which.path))?;
-    let there = file.expired_at.is_none() && api.store().blob_stat(&file.blob).await?.is_some();
+    let there = file.expired_at.is_none() && api.store().blobs().stat(&file.blob).await?.is_some();
     if !there {
         return Err(Problem::new(StatusCode::GONE, "the content has expired"));
     }
@@ -152,12 +152,12 @@ fn content(
         }
         let most = usize::try_from(PART.min(to - from)).unwrap_or(usize::MAX);
         if is_whole && reader.is_none() {
-            reader = store.blob_reader(&file.blob).await?;
+            reader = store.blobs().reader(&file.blob).await?;
         }
         let bytes = match &mut reader {
             // Its end is given out only if all of it has the hash that it is known by.
             Some(reader) => reader.next(most).await?.unwrap_or_default(),
-            None => store.read_blob(&file.blob, from, most).await?.unwrap_or_default(),
+            None => store.blobs().read(&file.blob, from, most).await?.unwrap_or_default(),
         };
         if bytes.is_empty() {
             return Err(Error::Corrupt(format!("blob {} is shorter than its row", file.blob)));

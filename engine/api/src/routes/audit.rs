@@ -38,7 +38,7 @@ async fn list(
     Query(which): Query<Which>,
 ) -> Result<axum::Json<Page<AuditRecord>>, Problem> {
     let limit = page_size(which.limit)?;
-    let mut rows = api.store().audit_after(which.cursor.unwrap_or(0), limit + 1).await?;
+    let mut rows = api.store().audit().after(which.cursor.unwrap_or(0), limit + 1).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     let next = rows.last().filter(|_| more).map(|last| last.seq.to_string());

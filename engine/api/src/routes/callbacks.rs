@@ -94,7 +94,7 @@ async fn answer(
         CallbackOutcome::Unknown => return Err(unknown()),
     };
     if let (CallbackOutcome::Taken, Some(run)) = (outcome, run) {
-        let repo = api.store().run(&run).await?.and_then(|row| row.repo);
+        let repo = api.store().runs().get(&run).await?.and_then(|row| row.repo);
         let who = Principal::new("callback".to_owned(), Role::Reader, repo.clone()).at(from);
         api.trail(&who, "run.callback", (run.as_str(), repo), json!({})).await?;
     }

@@ -108,7 +108,7 @@ pub(crate) async fn retry_delivery(
     delivery: &str,
 ) -> Result<(), Problem> {
     let repo = repo_of(api, caller, repo).await?;
-    if !api.store().retry_delivery(&repo.hook, delivery).await? {
+    if !api.store().delivery_queues().retry(&repo.hook, delivery).await? {
         return Err(Problem::not_found("delivery that failed or waits", delivery));
     }
     api.trail(caller, "event.retry", (delivery, Some(repo.name)), json!({})).await
@@ -128,7 +128,8 @@ async fn list(
         let at = at.parse().ok().and_then(|at| Timestamp::from_microsecond(at).ok());
         Ok::<_, Problem>((at.ok_or_else(bad)?, id))
     });
-    let mut rows = api.store().deliveries(&repo.hook, before.transpose()?, limit + 1).await?;
+    let mut rows =
+        api.store().deliveries().list(&repo.hook, before.transpose()?, limit + 1).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     let last = rows.last().filter(|_| more);

@@ -149,7 +149,7 @@ async fn create_token(
         expires_at,
         used_at: None,
     };
-    api.store().create_registration(&row).await?;
+    api.store().registrations().create(&row).await?;
     let detail = json!({"pool": row.pool, "labels": row.labels});
     api.trail(&caller, "runner.token", (&row.id, None), detail).await?;
     let RegistrationToken { id, pool, .. } = row;
@@ -191,7 +191,7 @@ async fn register(
     };
     let (id, name) = (runner.id.to_string(), runner.name.clone());
     let hash = token::hash(&request.token);
-    let used = api.store().register_with_token(&hash, runner, api.clock().now()).await?;
+    let used = api.store().registrations().register(&hash, runner, api.clock().now()).await?;
     let Some(used) = used else {
         api.limiter().failed(from)?;
         return Err(Problem::new(
@@ -213,7 +213,7 @@ async fn drain(
     Path(id): Path<String>,
     Json(request): Json<DrainRequest>,
 ) -> Result<StatusCode, Problem> {
-    if !api.store().drain_runner(&RunnerId::new(id.as_str()), request.draining).await? {
+    if !api.store().registrations().drain(&RunnerId::new(id.as_str()), request.draining).await? {
         return Err(Problem::not_found("runner", &id));
     }
     let detail = json!({"draining": request.draining});
@@ -227,7 +227,7 @@ async fn remove(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let now = api.clock().now();
-    match api.store().remove_runner(&RunnerId::new(id.as_str()), now).await? {
+    match api.store().registrations().remove(&RunnerId::new(id.as_str()), now).await? {
         Removal::Removed => {}
         Removal::Unknown => return Err(Problem::not_found("runner", &id)),
         Removal::Busy(run) => {

@@ -102,7 +102,7 @@ async fn ready(State(api): State<Api>) -> Result<axum::Json<Health>, Problem> {
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
     }
     // A read through the pool that requests use.
-    let _engines = api.store().engines().await?;
+    let _engines = api.store().engines().list().await?;
     Ok(axum::Json(Health { status: "ok" }))
 }
 

@@ -72,7 +72,7 @@ async fn facts(
     let row = run_of(&api, &caller, &run).await?;
     let limit = page_size(behind.limit)?;
     let mut facts =
-        api.store().journal_after(&row.id, behind.after.unwrap_or(0), limit + 1).await?;
+        api.store().journal().after(&row.id, behind.after.unwrap_or(0), limit + 1).await?;
     let more = facts.len() > limit as usize;
     facts.truncate(limit as usize);
     let next = facts.last().filter(|_| more).map(|last| last.seq.to_string());
@@ -100,7 +100,7 @@ async fn events(
 impl Source for Facts {
     fn stand(&self) -> BoxFuture<'_, Result<Option<Stand>, Error>> {
         async move {
-            let row = self.store.run(&self.run).await?;
+            let row = self.store.runs().get(&self.run).await?;
             Ok(row.map(|row| Stand { reach: row.seq, ended: row.view.status.is_terminal() }))
         }
         .boxed()
@@ -108,7 +108,7 @@ impl Source for Facts {
 
     fn behind(&self, seq: u64) -> BoxFuture<'_, Result<Vec<Frame>, Error>> {
         async move {
-            let rows = self.store.journal_after(&self.run, seq, BATCH).await?;
+            let rows = self.store.journal().after(&self.run, seq, BATCH).await?;
             let frame = |row: JournalRow| Frame::new("fact", row.seq, &FactRecord::of(row));
             Ok(rows.into_iter().map(frame).collect())
         }

@@ -147,7 +147,7 @@ async fn topic(api: &Api, caller: &Principal, name: &str, cursor: u64) -> Result
 impl Source for RunChanges {
     fn stand(&self) -> BoxFuture<'_, Result<Option<Stand>, Error>> {
         async move {
-            let row = self.store.run(&self.run).await?;
+            let row = self.store.runs().get(&self.run).await?;
             Ok(row.map(|row| Stand { reach: row.seq, ended: false }))
         }
         .boxed()
@@ -155,7 +155,7 @@ impl Source for RunChanges {
 
     fn behind(&self, seq: u64) -> BoxFuture<'_, Result<Vec<Frame>, Error>> {
         async move {
-            let row = self.store.run(&self.run).await?;
+            let row = self.store.runs().get(&self.run).await?;
             let reach = row.map_or(0, |row| row.seq);
             let new = (reach > seq).then(|| Frame::new("changed", reach, &json!({})));
             Ok(new.into_iter().collect())

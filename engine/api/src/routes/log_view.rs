@@ -15,7 +15,7 @@ use axum::{
 use futures::stream;
 use plue_plan::AttemptId;
 use plue_store::{
-    LogPlace, LogRange, Store,
+    LogPosition, LogRange, Store,
     log::{LineWindow, LogMatches, LogPattern, MatchBounds, PatternForm},
 };
 use serde::Deserialize;
@@ -149,10 +149,10 @@ pub(crate) async fn read_lines(
     first: u64,
     last: u64,
 ) -> Result<LinesRecord, Problem> {
-    let stat = store.log_stat(attempt).await?;
+    let stat = store.logs().stat(attempt).await?;
     let stat = stat.ok_or_else(|| Problem::not_found("log", attempt.as_str()))?;
     let window = LineWindow { lines: first..last.max(first), cap: LINE_BYTES };
-    let found = store.log_lines(attempt, &window).await?;
+    let found = store.logs().lines_in(attempt, &window).await?;
     Ok(LinesRecord::of(found, stat))
 }
 
@@ -174,9 +174,9 @@ async fn find(
         (None, line) => {
             let byte = match line_number(line)? {
                 0 => 0,
-                line => api.store().line_offset(&attempt, line).await?,
+                line => api.store().logs().line_offset(&attempt, line).await?,
             };
-            LogPlace { byte, in_line: false }
+            LogPosition { byte, in_line: false }
         }
         (Some(_), Some(_)) => {
             return Err(Problem::bad_request("a search continues at a cursor or starts at a line"));
@@ -196,7 +196,7 @@ async fn marks(
     let form = PatternForm { is_regex: true, ignores_case: true };
     let pattern = LogPattern::new(MARKS, form).map_err(Problem::bad_request)?;
     let bounds = MatchBounds { texts: MAX_MARKS, lines: 0, bytes: STEP_BYTES };
-    let found = searched(&api, &attempt, &pattern, LogPlace::default(), bounds).await?;
+    let found = searched(&api, &attempt, &pattern, LogPosition::default(), bounds).await?;
     Ok(axum::Json(MarksRecord::of(&found)))
 }
 
@@ -205,7 +205,7 @@ async fn searched(
     api: &Api,
     attempt: &AttemptId,
     pattern: &LogPattern,
-    from: LogPlace,
+    from: LogPosition,
     bounds: MatchBounds,
 ) -> Result<LogMatches, Problem> {
     let _turn = api.turn_to_search().await;
@@ -221,7 +221,7 @@ async fn searched(
             lines: bounds.lines - all.lines.len(),
             ..bounds
         };
-        let found = api.store().match_lines(attempt, pattern, place, bounds).await?;
+        let found = api.store().log_search().matches(attempt, pattern, place, bounds).await?;
         all.count += found.count;
         all.bytes += found.bytes;
         all.lines.extend(found.lines);
@@ -246,7 +246,7 @@ async fn download(
                 return Ok(None);
             }
             let to = end.min(from + PART);
-            let pieces = store.read_log(&attempt, LogRange::Bytes(from..to)).await?;
+            let pieces = store.logs().read(&attempt, LogRange::Bytes(from..to)).await?;
             let output = pieces.into_iter().filter(|piece| piece.stream.is_output());
             let bytes: Vec<u8> = output.flat_map(|piece| piece.bytes).collect();
             // A log that was removed while it was read ends the file with an error.
@@ -275,14 +275,14 @@ fn line_number(line: Option<u64>) -> Result<u64, Problem> {
 }
 
 /// The place of a cursor: an offset, and whether its line matched already.
-fn place_of(cursor: &str) -> Result<LogPlace, Problem> {
+fn place_of(cursor: &str) -> Result<LogPosition, Problem> {
     let read = || {
         let (byte, in_line) = match cursor.split_once('+') {
             None => (cursor, false),
             Some((byte, "line")) => (byte, true),
             Some(_) => return None,
         };
-        Some(LogPlace { byte: byte.parse().ok()?, in_line })
+        Some(LogPosition { byte: byte.parse().ok()?, in_line })
     };
     read().ok_or_else(|| Problem::bad_request("`cursor` is the `next` of a search"))
 }

@@ -152,7 +152,7 @@ pub(crate) async fn attempt_of(
 ) -> Result<AttemptRow, Problem> {
     let AttemptPath { run, attempt } = path;
     let row = run_of(api, caller, run).await?;
-    let found = api.store().attempt(&AttemptId::new(attempt.clone())).await?;
+    let found = api.store().attempts().get(&AttemptId::new(attempt.clone())).await?;
     found.filter(|found| found.run == row.id).ok_or_else(|| Problem::not_found("attempt", attempt))
 }
 
@@ -162,7 +162,7 @@ async fn stat(
     Path(path): Path<AttemptPath>,
 ) -> Result<axum::Json<LogRecord>, Problem> {
     let attempt = attempt_of(&api, &caller, &path).await?.claim.attempt;
-    let stat = api.store().log_stat(&attempt).await?;
+    let stat = api.store().logs().stat(&attempt).await?;
     let stat = stat.ok_or_else(|| Problem::not_found("log", attempt.as_str()))?;
     Ok(axum::Json(LogRecord::of(stat)))
 }
@@ -175,7 +175,7 @@ async fn raw(
 ) -> Result<Response, Problem> {
     let range = range(&part)?;
     let attempt = attempt_of(&api, &caller, &path).await?.claim.attempt;
-    let stat = api.store().log_stat(&attempt).await?;
+    let stat = api.store().logs().stat(&attempt).await?;
     let total = stat.map_or(0, |stat| stat.bytes);
     if is_empty(&part) {
         let mut response = StatusCode::RANGE_NOT_SATISFIABLE.into_response();
@@ -191,7 +191,7 @@ async fn raw(
         }
         other => other,
     };
-    let pieces = api.store().read_log(&attempt, range).await?;
+    let pieces = api.store().logs().read(&attempt, range).await?;
     let remarks = LogRemark::of(&pieces);
     let printed = pieces.into_iter().filter(|piece| piece.stream.is_output());
     let (mut first, mut bytes) = (None, Vec::new());
@@ -275,7 +275,7 @@ async fn pieces(
             return Err(Problem::bad_request("ask for pieces behind a number, or for the tail"));
         }
     };
-    let found = api.store().read_log(&attempt, range).await?;
+    let found = api.store().logs().read(&attempt, range).await?;
     let last = found.last().filter(|_| which.tail.is_none()).map(|piece| piece.seq.to_string());
     let items = found.into_iter().map(PieceRecord::of).collect();
     Ok(axum::Json(Page { items, next: last }))
@@ -295,7 +295,7 @@ async fn search(
     if !(1..=MAX_HITS).contains(&max) {
         return Err(Problem::bad_request(format!("`limit` is 1 to {MAX_HITS}")));
     }
-    let hits = api.store().search_log(&attempt, search.text.as_bytes(), max).await?;
+    let hits = api.store().log_search().hits(&attempt, search.text.as_bytes(), max).await?;
     Ok(axum::Json(hits.iter().map(HitRecord::of).collect()))
 }
 
@@ -330,7 +330,7 @@ fn frame(piece: LogPiece) -> Frame {
 impl Source for Log {
     fn stand(&self) -> BoxFuture<'_, Result<Option<Stand>, Error>> {
         async move {
-            let row = self.store.attempt(&self.attempt).await?;
+            let row = self.store.attempts().get(&self.attempt).await?;
             Ok(row.map(|row| Stand { reach: row.log_reach, ended: row.state.is_terminal() }))
         }
         .boxed()
@@ -338,14 +338,14 @@ impl Source for Log {
 
     fn behind(&self, seq: u64) -> BoxFuture<'_, Result<Vec<Frame>, Error>> {
         async move {
-            let pieces = self.store.read_log(&self.attempt, LogRange::After(seq, BATCH)).await?;
+            let pieces = self.store.logs().read(&self.attempt, LogRange::After(seq, BATCH)).await?;
             Ok(pieces.into_iter().map(frame).collect())
         }
         .boxed()
     }
 
     fn live(&self) -> Option<Live> {
-        let reader = self.store.open_log_of(&self.attempt)?;
+        let reader = self.store.open_logs().reader_of(&self.attempt)?;
         Some(Live { reader, frame })
     }
 }

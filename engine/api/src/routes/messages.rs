@@ -34,7 +34,7 @@ async fn emit(
 ) -> Result<StatusCode, Problem> {
     request.check().map_err(Problem::bad_request)?;
     let EmitRequest { topic, data } = request;
-    api.store().emit(&topic, data, caller.actor(), api.clock().now()).await?;
+    api.store().topics().emit(&topic, data, caller.actor(), api.clock().now()).await?;
     api.trail(&caller, "event.emit", (&topic, None), json!({})).await?;
     Ok(StatusCode::NO_CONTENT)
 }

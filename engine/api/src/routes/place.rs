@@ -99,13 +99,14 @@ async fn list_schedules(
 }
 
 async fn runners(State(api): State<Api>) -> Result<axum::Json<Vec<RunnerRecord>>, Problem> {
-    let rows = api.store().runners(None).await?;
+    let rows = api.store().runners().list(None).await?;
     Ok(axum::Json(rows.iter().map(RunnerRecord::of).collect()))
 }
 
 async fn pools(State(api): State<Api>) -> Result<axum::Json<Vec<PoolRecord>>, Problem> {
-    let (queues, runners) = (api.store().queues().await?, api.store().runners(None).await?);
-    Ok(axum::Json(PoolRecord::all(&queues, &runners, &api.store().pools().await?)))
+    let (queues, runners) =
+        (api.store().usage().queues().await?, api.store().runners().list(None).await?);
+    Ok(axum::Json(PoolRecord::all(&queues, &runners, &api.store().pools().list().await?)))
 }
 
 /// A time, or the beginning of a day in UTC.
@@ -144,6 +145,6 @@ async fn usage(
         }
     };
     let repos = repos_of(&caller, period.repository)?;
-    let rows = api.store().usage(by, repos.as_deref(), from, to).await?;
+    let rows = api.store().usage().list(by, repos.as_deref(), from, to).await?;
     Ok(axum::Json(rows.iter().map(|row| UsageRecord::of(row, by)).collect()))
 }

@@ -42,7 +42,7 @@ async fn plan(
     if tagged::is_known(&headers, &tag) {
         return Ok(tagged::answer(&headers, &tag, || StatusCode::NOT_MODIFIED.into_response()));
     }
-    let bytes = api.store().plan(&row.plan).await?;
+    let bytes = api.store().plans().get(&row.plan).await?;
     let bytes = bytes.ok_or_else(|| Problem::not_found("plan", &row.plan.to_string()))?;
     let kind = HeaderValue::from_static("application/json");
     let mut response = ([(header::CONTENT_TYPE, kind)], bytes).into_response();

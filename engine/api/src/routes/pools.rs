@@ -72,6 +72,6 @@ async fn drain(
 }
 
 async fn change(api: &Api, pool: &str, change: PoolChange) -> Result<(), Problem> {
-    let is_known = api.store().change_pool(pool, change, api.clock().now()).await?;
+    let is_known = api.store().pools().change(pool, change, api.clock().now()).await?;
     if is_known { Ok(()) } else { Err(Problem::not_found("pool of pods", pool)) }
 }

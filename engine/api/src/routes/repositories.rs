@@ -122,7 +122,7 @@ async fn list(
     State(api): State<Api>,
     Caller(caller): Caller,
 ) -> Result<axum::Json<Vec<RepoRecord>>, Problem> {
-    let rows = api.store().repos().await?;
+    let rows = api.store().repos().list().await?;
     let mut records = Vec::new();
     for row in rows.iter().filter(|row| caller.sees(Some(&row.name))) {
         let mut record = repo_record(api.store(), row).await?;
@@ -229,7 +229,7 @@ pub(crate) async fn allow_commit(
 ) -> Result<(), Problem> {
     let row = repo_of(api, caller, repo).await?;
     let now = api.clock().now();
-    if api.store().allow(&row.name, commit, &caller.name, now).await? == 0 {
+    if api.store().untrusted().allow(&row.name, commit, &caller.name, now).await? == 0 {
         return Err(Problem::not_found("held commit", commit));
     }
     api.trail(caller, "commit.allow", (commit, Some(row.name)), json!({})).await
@@ -243,7 +243,7 @@ async fn confirm(
 ) -> Result<StatusCode, Problem> {
     let row = repo_of(&api, &caller, &name).await?;
     let (id, now) = (&request.id, api.clock().now());
-    if !api.store().confirm_identity(&row.name, id, now).await? {
+    if !api.store().repos().confirm_identity(&row.name, id, now).await? {
         return Err(Problem::not_found("refused repository", id));
     }
     api.trail(&caller, "repo.confirm", (id, Some(row.name)), json!({})).await?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::{extract::State, routing::get};
 use plue_plan::AttemptId;
-use plue_store::{AttemptRow, LogPlace};
+use plue_store::{AttemptRow, LogPosition};
 use serde::Deserialize;
 
 use super::{CURSOR, LIMIT, page_size, schema};
@@ -51,7 +51,7 @@ struct Search {
 #[derive(Debug, PartialEq, Eq)]
 struct Cursor {
     attempt: AttemptId,
-    place: LogPlace,
+    place: LogPosition,
 }
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -78,14 +78,14 @@ async fn search(
     }
     let row = run_of(&api, &caller, &run).await?;
     let cursor = search.cursor.as_deref().map(Cursor::read).transpose()?;
-    let mut attempts = api.store().attempts(&row.id, None).await?;
+    let mut attempts = api.store().attempts().list(&row.id, None).await?;
     attempts.retain(|one| {
         let of_step = search.step.as_ref().is_none_or(|step| one.step.as_str() == step);
         let is_one = search.attempt.as_ref().is_none_or(|id| one.claim.attempt.as_str() == id);
         of_step && is_one && one.log_bytes > 0
     });
     let (first, place) = match cursor {
-        None => (0, LogPlace::default()),
+        None => (0, LogPosition::default()),
         Some(Cursor { attempt, place }) => {
             let at = attempts.iter().position(|one| one.claim.attempt == attempt);
             (at.ok_or_else(|| Problem::bad_request("the cursor is of another search"))?, place)
@@ -99,7 +99,7 @@ async fn search(
 async fn looked(
     api: &Api,
     text: &[u8],
-    (attempts, mut place): (&[AttemptRow], LogPlace),
+    (attempts, mut place): (&[AttemptRow], LogPosition),
     limit: usize,
 ) -> Result<axum::Json<Page<RunHitRecord>>, Problem> {
     // Others wait for their turn, and not for longer than a request may take.
@@ -118,12 +118,12 @@ async fn looked(
             }
             let id = &attempt.claim.attempt;
             let most = (limit - items.len(), STEP_BYTES);
-            let found = api.store().find_lines(id, text, place, most).await?;
+            let found = api.store().log_search().lines(id, text, place, most).await?;
             items.extend(found.hits.iter().map(|hit| RunHitRecord::of(attempt, hit)));
             bytes += found.bytes;
             next = found.next;
         }
-        place = LogPlace::default();
+        place = LogPosition::default();
     }
     Ok(axum::Json(Page { items, next: None }))
 }
@@ -132,7 +132,7 @@ async fn looked(
 
 impl Cursor {
     fn text(&self) -> String {
-        let LogPlace { byte, in_line } = self.place;
+        let LogPosition { byte, in_line } = self.place;
         format!("{}:{byte}:{}", self.attempt, u8::from(in_line))
     }
 
@@ -145,7 +145,10 @@ impl Cursor {
                 _ => return None,
             };
             let byte = parts.next()?.parse().ok()?;
-            Some(Self { attempt: AttemptId::new(parts.next()?), place: LogPlace { byte, in_line } })
+            Some(Self {
+                attempt: AttemptId::new(parts.next()?),
+                place: LogPosition { byte, in_line },
+            })
         };
         read().ok_or_else(|| Problem::bad_request("`cursor` is the `next` of a page"))
     }
@@ -157,7 +160,9 @@ mod tests {
 
     #[test]
     fn a_cursor_is_read_as_it_was_written_and_nothing_else_is_one() {
-        for place in [LogPlace { byte: 7, in_line: true }, LogPlace { byte: 0, in_line: false }] {
+        for place in
+            [LogPosition { byte: 7, in_line: true }, LogPosition { byte: 0, in_line: false }]
+        {
             let cursor = Cursor { attempt: AttemptId::new("a:b"), place };
             assert_eq!(Cursor::read(&cursor.text()).unwrap(), cursor);
         }

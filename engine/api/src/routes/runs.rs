@@ -198,7 +198,7 @@ async fn list(
         limit: limit + 1,
         before,
     };
-    let mut rows = api.store().runs(&filter).await?;
+    let mut rows = api.store().runs().list(&filter).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     let next = rows.last().filter(|_| more).map(|last| last.id.to_string());
@@ -236,7 +236,7 @@ async fn status(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let row = run_of(&api, &caller, &run).await?;
-    let steps = api.store().steps(&row.id).await?;
+    let steps = api.store().runs().steps(&row.id).await?;
     let Whole { source, plan, run, .. } = whole(&api, &row.id).await?;
     let subject = Subject { row: &row, source: &source, plan: &plan, run: &run };
     let told = explain::status(api.store(), steps, subject).await?;
@@ -257,7 +257,7 @@ async fn find(
             return Ok(axum::Json(vec![RunRecord::of(&row)]));
         }
     }
-    let rows = api.store().find_run(&id, caller.repos()).await?;
+    let rows = api.store().runs().find(&id, caller.repos()).await?;
     Ok(axum::Json(rows.iter().map(RunRecord::of).collect()))
 }
 
@@ -291,7 +291,7 @@ pub(crate) async fn submit_run(
     admitted(caller, Some(repo), || Problem::not_found("repository", repo))?;
     let what = json!({"workflow": request.workflow, "rev": request.rev});
     api.commands().submit(id.clone(), request, caller.name.clone()).await?;
-    let row = api.store().run(&id).await?;
+    let row = api.store().runs().get(&id).await?;
     let row = row.ok_or_else(|| Problem::conflict("the run is gone already"))?;
     trail(api, caller, "run.create", &row, what).await?;
     Ok(row)
@@ -314,7 +314,7 @@ async fn reserved(
     let wanted =
         Reservation { request: hex::encode(Sha256::digest(body)), subject: fresh.to_string() };
     let now = api.clock().now();
-    let kept = api.store().reserve(&caller.name, key, wanted.clone(), now).await?;
+    let kept = api.store().idempotency().reserve(&caller.name, key, wanted.clone(), now).await?;
     if kept.request != wanted.request {
         return Err(Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
@@ -347,7 +347,7 @@ pub(crate) async fn cancel_run(
         return Err(Problem::conflict(ended));
     }
     let request = CancelRequest { by: caller.name.clone(), kill };
-    api.store().request_cancel(&row.id, request, api.clock().now()).await?;
+    api.store().cancels().request(&row.id, request, api.clock().now()).await?;
     trail(api, caller, "run.cancel", &row, json!({"kill": kill})).await?;
     Ok(row)
 }

@@ -128,7 +128,7 @@ async fn list_all(
     if !filter.all {
         return list(&api, everywhere()).await;
     }
-    let rows = api.store().secrets(None).await?;
+    let rows = api.store().secrets().list(None).await?;
     let records = rows.iter().filter_map(|row| {
         // Scopes of hooks and webhooks are none that a step may name.
         let repo = match row.scope.split_once(':') {
@@ -179,7 +179,7 @@ async fn remove_all(
 }
 
 async fn list(api: &Api, owner: Owner) -> Result<axum::Json<Vec<SecretRecord>>, Problem> {
-    let rows = api.store().secrets(Some(&owner.scope)).await?;
+    let rows = api.store().secrets().list(Some(&owner.scope)).await?;
     let records = rows.iter().map(|row| SecretRecord::of(row, owner.repo.clone()));
     Ok(axum::Json(records.collect()))
 }
@@ -215,7 +215,7 @@ async fn remove(
     owner: Owner,
     name: &str,
 ) -> Result<StatusCode, Problem> {
-    if !api.store().forget_secret(&owner.scope, name).await? {
+    if !api.store().secrets().forget(&owner.scope, name).await? {
         return Err(Problem::not_found("secret", name));
     }
     api.trail(caller, "secret.remove", (name, owner.repo), json!({})).await?;

@@ -109,7 +109,7 @@ pub(crate) async fn begun(
     let expires_at = now.checked_add(LIFETIME).unwrap_or(now);
     let hash = session::hash(&secret);
     let row = SessionRow { hash, token_id: token_id.clone(), created_at: now, expires_at };
-    api.store().session_create(&row).await?;
+    api.store().sessions().create(&row).await?;
     let subject = (token_id.as_str(), caller.only_repo());
     api.trail(caller, "session.begin", subject, json!({})).await?;
     Ok((secret, expires_at))
@@ -139,7 +139,7 @@ async fn end(
 
 /// Ends a session.
 pub(crate) async fn ended(api: &Api, caller: &Principal, secret: &str) -> Result<(), Problem> {
-    api.store().session_remove(&session::hash(secret)).await?;
+    api.store().sessions().remove(&session::hash(secret)).await?;
     let subject = (caller.name.as_str(), caller.only_repo());
     api.trail(caller, "session.end", subject, json!({})).await
 }

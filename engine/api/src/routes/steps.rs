@@ -43,8 +43,8 @@ async fn steps(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let row = run_of(&api, &caller, &run).await?;
-    let steps = api.store().steps(&row.id).await?;
-    let spends = api.store().spend_of(&row.id).await?;
+    let steps = api.store().runs().steps(&row.id).await?;
+    let spends = api.store().claude().spend_of(&row.id).await?;
     let records = steps.iter().map(|row| StepRecord::of(row).with_usage(&spends));
     tagged::json(&headers, &records.collect::<Vec<_>>())
 }
@@ -56,6 +56,6 @@ async fn attempts(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let row = run_of(&api, &caller, &run).await?;
-    let attempts = api.store().attempts(&row.id, None).await?;
+    let attempts = api.store().attempts().list(&row.id, None).await?;
     tagged::json(&headers, &attempts.iter().map(AttemptRecord::of).collect::<Vec<_>>())
 }

@@ -57,7 +57,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 async fn list(State(api): State<Api>) -> Result<axum::Json<Vec<TokenRecord>>, Problem> {
-    let rows = api.store().tokens().await?;
+    let rows = api.store().tokens().list().await?;
     Ok(axum::Json(rows.iter().map(TokenRecord::of).collect()))
 }
 
@@ -94,7 +94,7 @@ pub(crate) async fn make_token(
         },
         now,
     );
-    api.store().token_create(&made.row).await?;
+    api.store().tokens().create(&made.row).await?;
     api.trail(caller, "token.create", (&made.row.id, None), json!({})).await?;
     Ok(NewTokenRecord { token: made.token, record: TokenRecord::of(&made.row) })
 }
@@ -136,7 +136,7 @@ async fn remove(
 /// # Errors
 /// There is none of this id.
 pub(crate) async fn remove_token(api: &Api, caller: &Principal, id: &str) -> Result<(), Problem> {
-    if !api.store().token_remove(id).await? {
+    if !api.store().tokens().remove(id).await? {
         return Err(Problem::not_found("token", id));
     }
     api.trail(caller, "token.remove", (id, None), json!({})).await

@@ -78,8 +78,8 @@ async fn agents(
 ) -> Result<axum::Json<Page<AgentRecord>>, Problem> {
     let row = attempt_of(&api, &caller, &path).await?;
     let mut items = Vec::new();
-    for id in api.store().agents_of(&row.run, &row.claim.attempt).await? {
-        let first = api.store().transcript_after(&id, 0, 1).await?.into_iter().next();
+    for id in api.store().transcripts().agents_of(&row.run, &row.claim.attempt).await? {
+        let first = api.store().transcripts().after(&id, 0, 1).await?.into_iter().next();
         items.push(AgentRecord::of(&id, first));
     }
     Ok(axum::Json(Page { items, next: None }))
@@ -105,7 +105,7 @@ async fn transcript(
         cursor.map_err(|_| Problem::bad_request("`cursor` is `next` of the page before"))?;
     let (mut items, mut facts, mut bytes) = (Vec::new(), 0, 0);
     loop {
-        let rows = api.store().transcript_after(&attempt, after, BATCH).await?;
+        let rows = api.store().transcripts().after(&attempt, after, BATCH).await?;
         let is_last = rows.len() < BATCH as usize;
         for row in rows {
             if items.len() >= limit || bytes >= MAX_BYTES || facts >= MAX_FACTS {

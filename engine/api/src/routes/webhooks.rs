@@ -155,18 +155,18 @@ pub(crate) async fn again(
     let now = api.clock().now();
     let (action, detail, message) = match what {
         Again::Enable => {
-            api.store().webhook_enable(id).await?;
+            api.store().webhooks().enable(id).await?;
             ("webhook.enable", json!({}), None)
         }
         Again::Ping => {
             enabled(&row)?;
             let message = format!("msg_{}", api.ids().text());
-            api.store().webhook_ping(id, &message, now).await?;
+            api.store().webhooks().ping(id, &message, now).await?;
             ("webhook.test", json!({}), Some(message))
         }
         Again::Message(message) => {
             enabled(&row)?;
-            if !api.store().webhook_replay(id, &message, now).await? {
+            if !api.store().webhooks().replay(id, &message, now).await? {
                 return Err(Problem::not_found("delivery", &message));
             }
             ("webhook.replay", json!({"delivery": message}), Some(message))
@@ -185,7 +185,7 @@ pub(crate) async fn webhook_of(
     caller: &Principal,
     id: &str,
 ) -> Result<WebhookRow, Problem> {
-    let row = api.store().webhook(id).await?;
+    let row = api.store().webhooks().get(id).await?;
     row.filter(|row| caller.sees(row.repo.as_deref()))
         .ok_or_else(|| Problem::not_found("webhook", id))
 }
@@ -203,7 +203,7 @@ async fn list(
     State(api): State<Api>,
     Caller(caller): Caller,
 ) -> Result<axum::Json<Vec<WebhookRecord>>, Problem> {
-    let rows = api.store().webhooks().await?;
+    let rows = api.store().webhooks().list().await?;
     let seen = rows.iter().filter(|row| caller.sees(row.repo.as_deref()));
     Ok(axum::Json(seen.map(WebhookRecord::of).collect()))
 }
@@ -288,7 +288,7 @@ async fn sent(
     let state = state.map_err(Problem::bad_request)?;
     let before = wanted.cursor.as_deref().map(place).transpose()?;
     let page = Which { state, before, limit: limit + 1 };
-    let mut rows = api.store().webhook_deliveries(&id, &page).await?;
+    let mut rows = api.store().webhooks().deliveries(&id, &page).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     let next = rows.last().filter(|_| more);
@@ -326,7 +326,7 @@ async fn replay(
 }
 
 async fn one_of(api: &Api, id: &str, message: &str) -> Result<WebhookDeliveryRecord, Problem> {
-    let row = api.store().webhook_delivery(id, message).await?;
+    let row = api.store().webhooks().delivery(id, message).await?;
     let row = row.ok_or_else(|| Problem::not_found("delivery", message))?;
     Ok(WebhookDeliveryRecord::of(&row))
 }

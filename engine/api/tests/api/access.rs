@@ -39,10 +39,10 @@ async fn no_route_lets_anybody_in_who_has_no_good_token() {
     let server = Server::start().await;
     create(&server.store, "r1", REPO).await;
     let expired = server.token(Role::Admin, None).await;
-    let row = server.store.tokens().await.unwrap().pop().unwrap();
-    server.store.token_remove(&row.id).await.unwrap();
+    let row = server.store.tokens().list().await.unwrap().pop().unwrap();
+    server.store.tokens().remove(&row.id).await.unwrap();
     let row = TokenRow { expires_at: Some(Clock::real().now()), ..row };
-    server.store.token_create(&row).await.unwrap();
+    server.store.tokens().create(&row).await.unwrap();
     let long = format!("plue_{}", "a".repeat(5000));
     let bad = [None, Some("plue_wrong"), Some(&*expired), Some(&*long), Some("x"), Some("")];
     let mut count = 0;
@@ -125,7 +125,7 @@ async fn a_token_of_another_repository_finds_nothing_and_cannot_tell_why() {
         }
     }
     assert!(listed > 5, "{listed}");
-    let (keys, asked) = (server.store.secrets(None).await.unwrap(), &server.asked);
+    let (keys, asked) = (server.store.secrets().list(None).await.unwrap(), &server.asked);
     assert!(keys.is_empty() && asked.decisions.lock().unwrap().is_empty());
     let runs = server.get(&foreign, "/api/v1/runs").await.is(200).json();
     assert_eq!(runs["items"], json!([]));

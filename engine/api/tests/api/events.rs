@@ -53,7 +53,7 @@ async fn what_came_is_listed_by_pages_for_who_sees_the_repository() {
             state: DeliveryState::Done,
             note: Some("CI: run 1".to_owned()),
         };
-        server.store.receive(row).await.unwrap();
+        server.store.deliveries().receive(row).await.unwrap();
     }
     let reader = server.token(Role::Reader, Some(REPO)).await;
     let first = server.get(&reader, &format!("{DELIVERIES}?limit=1")).await.is(200).json();

@@ -76,7 +76,7 @@ async fn decisions_are_made_from_the_inbox() {
     let (what, answer, by) = made.first().unwrap();
     assert_eq!((made.len(), what.as_str(), by.as_str()), (1, "r1 ask", "ada"));
     assert_eq!((answer.approve, &answer.fields["n"]), (true, &json!(3)));
-    let trail = server.store.audit_after(0, 9).await.unwrap();
+    let trail = server.store.audit().after(0, 9).await.unwrap();
     assert_eq!(trail.last().unwrap().action, "run.decide");
 }
 

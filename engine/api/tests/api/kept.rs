@@ -4,7 +4,7 @@
 use axum::http::Method;
 use plue_api::Role;
 use plue_runtime::Clock;
-use plue_store::{Kept, NewRecord, Store};
+use plue_store::{NewRecord, Recorded, Store};
 use plue_wire::{
     outputs::{ArtifactFile, Record},
     runner::Claim,
@@ -16,7 +16,7 @@ use crate::support::{Answer, REPO, Server, create, print, request, started};
 const FILE: &str = "/api/v1/runs/r1/attempts/r1-a1/artifact";
 
 async fn keep(store: &Store, claim: &Claim, path: &str, content: &[u8]) {
-    let blob = store.put_blob(content).await.unwrap();
+    let blob = store.blobs().put(content).await.unwrap();
     let file = ArtifactFile {
         path: path.to_owned(),
         blob,
@@ -29,7 +29,7 @@ async fn keep(store: &Store, claim: &Claim, path: &str, content: &[u8]) {
         scope: String::new(),
         at: Clock::real().now(),
     };
-    assert_eq!(store.keep(record).await.unwrap(), Kept::Yes);
+    assert_eq!(store.outputs().record(record).await.unwrap(), Recorded::Yes);
 }
 
 async fn fetch(server: &Server, query: &str, headers: &[(&'static str, &str)]) -> Answer {
@@ -110,7 +110,7 @@ async fn an_artifact_that_has_expired_is_gone_and_its_name_stays() {
     let claim = started(&server.store, &run).await;
     keep(&server.store, &claim, "x", b"content").await;
     let end = Clock::real().now() + jiff::SignedDuration::from_hours(1);
-    assert_eq!(server.store.expire_artifacts(end).await.unwrap(), 1);
+    assert_eq!(server.store.artifacts().expire(end).await.unwrap(), 1);
     fetch(&server, "path=x", &[]).await.is(410);
     let token = server.token(Role::Reader, None).await;
     let list = server.get(&token, "/api/v1/runs/r1/artifacts").await.is(200).json();

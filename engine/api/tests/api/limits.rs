@@ -110,7 +110,7 @@ async fn the_audit_trail_names_the_client_address() {
     let token = server.token(Role::Admin, None).await;
     let request = request(Method::POST, "/api/v1/session", Some(&token), None);
     server.send(from("192.0.2.7", request)).await.is(201);
-    let rows = server.store.audit_after(0, 10).await.unwrap();
+    let rows = server.store.audit().after(0, 10).await.unwrap();
     let last = rows.last().unwrap();
     assert_eq!(
         (last.action.as_str(), &last.detail["from"]),

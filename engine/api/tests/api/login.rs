@@ -79,7 +79,7 @@ fn rules() -> Vec<Rule> {
 }
 
 async fn trail(server: &Server) -> Vec<(String, String, Json)> {
-    let rows = server.store.audit_after(0, 999).await.unwrap();
+    let rows = server.store.audit().after(0, 999).await.unwrap();
     rows.into_iter().map(|row| (row.principal, row.action, row.detail)).collect()
 }
 

@@ -23,7 +23,7 @@ async fn busy() -> Server {
     let claim = started(&server.store, &run).await;
     end(&server.store, &run, &claim, 2).await;
     create(&server.store, "s1", OTHER).await;
-    let plan = server.store.run(&run).await.unwrap().unwrap().plan;
+    let plan = server.store.runs().get(&run).await.unwrap().unwrap().plan;
     let schedule = Trigger::Schedule {
         cron: "0 3 * * *".to_owned(),
         tz: "UTC".to_owned(),
@@ -38,7 +38,7 @@ async fn busy() -> Server {
             plan,
             triggers: vec![schedule.clone(), Trigger::Webhook { name: EVIL.to_owned() }],
         };
-        server.store.register_plans(repo, vec![row], Clock::real().now()).await.unwrap();
+        server.store.repos().register_plans(repo, vec![row], Clock::real().now()).await.unwrap();
     }
     let delivery = DeliveryRow {
         forge: "github".to_owned(),
@@ -50,7 +50,7 @@ async fn busy() -> Server {
         state: DeliveryState::Failed,
         note: Some(format!("no such commit {EVIL}")),
     };
-    assert!(server.store.receive(delivery).await.unwrap());
+    assert!(server.store.deliveries().receive(delivery).await.unwrap());
     server
 }
 
@@ -169,7 +169,7 @@ async fn failed_deliveries_are_worked_on_again() {
             assert_eq!(answer.status, status, "{role:?}: {}", answer.text());
         }
     }
-    let rows = server.store.deliveries("hook-acme-app", None, 9).await.unwrap();
+    let rows = server.store.deliveries().list("hook-acme-app", None, 9).await.unwrap();
     assert_eq!(rows[0].state, DeliveryState::New);
 }
 
@@ -228,7 +228,7 @@ async fn tokens_are_made_shown_once_and_revoked() {
     let fresh = format!("plue_{fresh}");
     server.get(&fresh, "/api/v1/runs").await.is(200);
     assert!(!ada.get(&server, "/tokens").await.text().contains(&fresh));
-    let rows = server.store.tokens().await.unwrap();
+    let rows = server.store.tokens().list().await.unwrap();
     let made = rows.iter().find(|row| row.name == EVIL).unwrap();
     let fields = [("csrf", csrf.as_str()), ("token", made.id.as_str())];
     assert_eq!(post(&server, &mut ada, "/tokens/remove", &fields).await.status, 303);

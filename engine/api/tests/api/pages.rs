@@ -24,7 +24,7 @@ async fn failed(server: &Server, run: &str) {
     let step = json!({"id": "build", "kind": "bash", "run": "make <all>"});
     let step: Step = serde_json::from_value(step).unwrap();
     let sealed = HashedPlan::new(Plan::new("<i>demo</i>", vec![step])).unwrap();
-    store.put_plan(&sealed).await.unwrap();
+    store.plans().put(&sealed).await.unwrap();
     let (id, now) = (RunId::new(run), Clock::real().now());
     let mut folded = Run::new(id.clone(), Arc::new(sealed.plan.clone()));
     let mut first = RunCommit::new(id.clone(), 0, now, folded.view());
@@ -62,7 +62,7 @@ async fn failed(server: &Server, run: &str) {
         origin: json!({}),
         created_at: now,
     };
-    store.create_run(new, first).await.unwrap().unwrap();
+    store.runs().create(new, first).await.unwrap().unwrap();
     let claim = claimed(store, &id).await;
     for n in 0..300 {
         print(store, &claim, 2 + n, format!("line {n}\n").as_bytes()).await;
@@ -80,7 +80,7 @@ async fn failed(server: &Server, run: &str) {
     commit.steps = folded.step_views().collect();
     let (status, tail) = (AttemptStatus::Done, Vec::new());
     commit.ends.push(AttemptEnd { claim, tail, seq: Some(303), status, outcome, detail: None });
-    store.commit(commit).await.unwrap().unwrap();
+    store.runs().commit(commit).await.unwrap().unwrap();
 }
 
 pub(crate) async fn with_token(server: &Server, token: &str, to: &str) -> (Browser, u16) {

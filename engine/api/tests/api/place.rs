@@ -79,7 +79,7 @@ async fn schedules_are_listed_with_their_next_ticks() {
     let server = Server::start().await;
     watched(&server.store, REPO, "github", "test").await;
     let run = create(&server.store, "r1", REPO).await;
-    let plan = server.store.run(&run).await.unwrap().unwrap().plan;
+    let plan = server.store.runs().get(&run).await.unwrap().unwrap().plan;
     let schedule = |cron: &str, tz: &str| Trigger::Schedule {
         cron: cron.to_owned(),
         tz: tz.to_owned(),
@@ -94,7 +94,7 @@ async fn schedules_are_listed_with_their_next_ticks() {
         triggers: vec![schedule("0 12 * * *", "Europe/Berlin"), schedule("0 0 30 2 *", "UTC")],
     };
     let now = plue_runtime::Clock::real().now();
-    server.store.register_plans(REPO, vec![row], now).await.unwrap();
+    server.store.repos().register_plans(REPO, vec![row], now).await.unwrap();
     let token = server.token(Role::Reader, None).await;
     let told = server.get(&token, "/api/v1/schedules").await.is(200).json();
     assert_eq!((&told[0]["misfire"], &told[0]["last"]), (&json!("catch_up"), &Json::Null));

@@ -46,13 +46,13 @@ async fn actions_are_for_roles_that_may() {
     assert!(page.contains("action=\"/runs/r1/cancel\""), "{page}");
     let refused = post(&server, &mut writer, "/runs/r1/cancel", "csrf=guess").await;
     assert_eq!(refused.status, 403, "a form of another session");
-    assert_eq!(server.store.cancel_request(&run).await.unwrap(), None);
+    assert_eq!(server.store.cancels().get(&run).await.unwrap(), None);
     let done = post(&server, &mut writer, "/runs/r1/cancel", &format!("csrf={word}")).await;
     assert_eq!(
         (done.status.as_u16(), &done.headers["location"]),
         (303, &"/runs/r1".parse().unwrap())
     );
-    let asked = server.store.cancel_request(&run).await.unwrap().unwrap();
+    let asked = server.store.cancels().get(&run).await.unwrap().unwrap();
     assert!(asked.by.starts_with("token:writer"), "{}", asked.by);
     let form = format!("csrf={word}&from=build");
     let again = post(&server, &mut writer, "/runs/r1/rerun", &form).await;
@@ -125,7 +125,7 @@ async fn links_work_once_and_on_this_machine() {
     assert_eq!(browser.get(&server, "/runs").await.status, 200);
     let again = follow(&server, &mut Browser::default(), &path, "127.0.0.1:1").await;
     assert_eq!(again.status, 403, "a second time");
-    let tokens = server.store.tokens().await.unwrap();
+    let tokens = server.store.tokens().list().await.unwrap();
     assert!(
         tokens.iter().any(|row| row.name == "browser of this machine" && row.expires_at.is_some())
     );

@@ -70,7 +70,7 @@ async fn a_request_with_a_key_makes_one_run_however_often_it_comes() {
     assert_eq!(one["id"], again["id"]);
     assert_ne!(one["id"], other["id"]);
     send("k1", json!({"repository": REPO, "workflow": "cd"})).await.is(422);
-    assert_eq!(server.store.runs(&plue_store::RunFilter::default()).await.unwrap().len(), 2);
+    assert_eq!(server.store.runs().list(&plue_store::RunFilter::default()).await.unwrap().len(), 2);
     let submits = server.asked.submits.lock().unwrap();
     assert_eq!(submits[0].2, format!("token:writer-{REPO}"));
     assert_eq!(submits[0].1.inputs["n"], 1);
@@ -95,7 +95,7 @@ async fn a_run_is_stopped_once_it_is_asked_for_and_not_after_its_end() {
     let claim = started(&server.store, &run).await;
     let token = server.token(Role::Writer, None).await;
     server.post(&token, "/api/v1/runs/r1/cancel", json!({"kill": true})).await.is(200);
-    let asked = server.store.cancel_request(&run).await.unwrap();
+    let asked = server.store.cancels().get(&run).await.unwrap();
     assert_eq!(asked, Some(CancelRequest { by: "token:writer-all".to_owned(), kill: true }));
     end(&server.store, &run, &claim, 2).await;
     server.post(&token, "/api/v1/runs/r1/cancel", json!({})).await.is(409);

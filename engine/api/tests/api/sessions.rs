@@ -89,7 +89,7 @@ async fn no_change_is_made_for_a_cookie_alone() {
         refused += 1;
     }
     assert!(refused > 10, "{refused}");
-    assert_eq!(server.store.audit_after(0, 99).await.unwrap().len(), 1, "the session alone");
+    assert_eq!(server.store.audit().after(0, 99).await.unwrap().len(), 1, "the session alone");
     let cancel = "/api/v1/runs/r1/cancel";
     let mut foreign = browser.request(Method::POST, cancel, true, Some(json!({})));
     foreign.headers_mut().insert("sec-fetch-site", "cross-site".parse().unwrap());
@@ -106,8 +106,8 @@ async fn a_session_ends_with_its_token_and_is_begun_by_a_token_only() {
     let (one, two) = (&browser.cookie, Browser::begin(&server, &token).await.cookie);
     assert_ne!(*one, two);
     browser.ask(&server, Method::POST, PATH, true).await.is(400);
-    let row = server.store.tokens().await.unwrap().pop().unwrap();
-    server.store.token_remove(&row.id).await.unwrap();
+    let row = server.store.tokens().list().await.unwrap().pop().unwrap();
+    server.store.tokens().remove(&row.id).await.unwrap();
     browser.ask(&server, Method::GET, PATH, false).await.is(401);
     let stranger = Browser { cookie: "__Host-plue=0123456789".to_owned(), csrf: String::new() };
     stranger.ask(&server, Method::GET, PATH, false).await.is(401);

@@ -120,7 +120,7 @@ impl Commands for Recorder {
             if request.workflow == "missing" {
                 return Err(CommandError::NotFound("there is no workflow `missing`".to_owned()));
             }
-            if self.store.run(&id).await.unwrap().is_none() {
+            if self.store.runs().get(&id).await.unwrap().is_none() {
                 create(&self.store, id.as_str(), &request.repository).await;
             }
             Ok(())
@@ -146,7 +146,7 @@ impl Commands for Recorder {
     ) -> BoxFuture<'_, Result<(), CommandError>> {
         self.reruns.lock().unwrap().push(request);
         async move {
-            if self.store.run(&id).await.unwrap().is_none() {
+            if self.store.runs().get(&id).await.unwrap().is_none() {
                 create(&self.store, id.as_str(), REPO).await;
             }
             Ok(())
@@ -195,7 +195,7 @@ impl Commands for Recorder {
         text: Zeroizing<Vec<u8>>,
     ) -> BoxFuture<'_, Result<(), CommandError>> {
         async move {
-            self.store.put_secret(&self.keys, &scope, &name, &text).await.unwrap();
+            self.store.secrets().put(&self.keys, &scope, &name, &text).await.unwrap();
             Ok(())
         }
         .boxed()
@@ -253,7 +253,7 @@ impl Commands for Recorder {
 
     fn remove_webhook(&self, id: String) -> BoxFuture<'_, Result<(), CommandError>> {
         async move {
-            self.store.webhook_remove(&id).await.unwrap();
+            self.store.webhooks().remove(&id).await.unwrap();
             Ok(())
         }
         .boxed()
@@ -280,7 +280,7 @@ pub(crate) async fn told(store: &Store, id: &str, repo: Option<&str>, events: &[
         failing_since: None,
         disabled: None,
     };
-    assert!(store.webhook_add(&row).await.unwrap());
+    assert!(store.webhooks().add(&row).await.unwrap());
 }
 
 /// A watched repository.
@@ -294,7 +294,7 @@ pub(crate) async fn watched(store: &Store, name: &str, forge: &str, by: &str) {
         added_by: by.to_owned(),
         added_at: Clock::real().now(),
     };
-    store.repo_add(&row).await.unwrap();
+    store.repos().add(&row).await.unwrap();
 }
 
 /// A run whose step `ask` waits for a decision.
@@ -305,7 +305,7 @@ pub(crate) async fn asking(store: &Store, run: &str, repo: &str) -> RunId {
     });
     let step: Step = serde_json::from_value(step).unwrap();
     let sealed = HashedPlan::new(Plan::new("asks", vec![step])).unwrap();
-    store.put_plan(&sealed).await.unwrap();
+    store.plans().put(&sealed).await.unwrap();
     let (id, now) = (RunId::new(run), Clock::real().now());
     let mut folded = Run::new(id.clone(), Arc::new(sealed.plan.clone()));
     let mut facts = vec![folded.create(sealed.hash, Vec::new(), Vec::new())];
@@ -337,7 +337,7 @@ pub(crate) async fn asking(store: &Store, run: &str, repo: &str) -> RunId {
     let mut first = RunCommit::new(id.clone(), 0, now, folded.view());
     first.facts = facts;
     first.steps = folded.step_views().collect();
-    store.create_run(new, first).await.unwrap().unwrap();
+    store.runs().create(new, first).await.unwrap().unwrap();
     id
 }
 
@@ -422,7 +422,7 @@ impl Server {
             by: "test".to_owned(),
         };
         let fresh = token::fresh(&Ids::random(), wanted, Clock::real().now());
-        self.store.token_create(&fresh.row).await.unwrap();
+        self.store.tokens().create(&fresh.row).await.unwrap();
         fresh.token
     }
 
@@ -489,7 +489,7 @@ pub(crate) async fn create(store: &Store, run: &str, repo: &str) -> RunId {
     let step: Step =
         serde_json::from_value(json!({"id": "build", "kind": "bash", "run": "true"})).unwrap();
     let sealed = HashedPlan::new(Plan::new("demo", vec![step])).unwrap();
-    store.put_plan(&sealed).await.unwrap();
+    store.plans().put(&sealed).await.unwrap();
     let now = Clock::real().now();
     let new = NewRun {
         id: RunId::new(run),
@@ -508,7 +508,7 @@ pub(crate) async fn create(store: &Store, run: &str, repo: &str) -> RunId {
     };
     let mut first = RunCommit::new(new.id.clone(), 0, now, view(RunStatus::Queued));
     first.facts.push(Fact::RunCreated { plan: sealed.hash, only: Vec::new(), carried: Vec::new() });
-    store.create_run(new, first).await.unwrap().unwrap();
+    store.runs().create(new, first).await.unwrap().unwrap();
     RunId::new(run)
 }
 
@@ -530,7 +530,7 @@ pub(crate) async fn started(store: &Store, run: &RunId) -> Claim {
         priority: 0,
         not_before: now,
     });
-    store.commit(commit).await.unwrap().unwrap();
+    store.runs().commit(commit).await.unwrap().unwrap();
     claimed(store, run).await
 }
 
@@ -538,10 +538,10 @@ pub(crate) async fn started(store: &Store, run: &RunId) -> Claim {
 pub(crate) async fn claimed(store: &Store, run: &RunId) -> Claim {
     let now = Clock::real().now();
     let runner = RunnerId::new(format!("{run}-r"));
-    store.register_runner(&runner, "local", "hash", Some(run), now).await.unwrap();
-    let epoch = store.runner_hello(&runner, "hash", "boot", now).await.unwrap();
-    assert!(store.runner_ready(&runner, epoch, now).await.unwrap());
-    let claimed = store.claim(&runner, epoch, 1, now).await.unwrap();
+    store.runners().register(&runner, "local", "hash", Some(run), now).await.unwrap();
+    let epoch = store.runners().greet(&runner, "hash", "boot", now).await.unwrap();
+    assert!(store.runners().ready(&runner, epoch, now).await.unwrap());
+    let claimed = store.attempts().claim(&runner, epoch, 1, now).await.unwrap();
     let claim = claimed[0].claim.clone();
     append(store, &claim, 1, EventKind::Started { pid: 7 }).await;
     claim
@@ -550,7 +550,7 @@ pub(crate) async fn claimed(store: &Store, run: &RunId) -> Claim {
 pub(crate) async fn append(store: &Store, claim: &Claim, seq: u64, kind: EventKind) {
     let at_us = Clock::real().now().as_microsecond();
     let event = AttemptEvent { claim: claim.clone(), seq, at_us, kind };
-    let appended = store.append_events(vec![(claim.clone(), vec![event])]).await.unwrap();
+    let appended = store.journal().append(vec![(claim.clone(), vec![event])]).await.unwrap();
     assert_eq!(appended[0].ack_seq, Some(seq));
 }
 
@@ -584,5 +584,5 @@ pub(crate) async fn end(store: &Store, run: &RunId, claim: &Claim, seq: u64) {
         outcome,
         detail: None,
     });
-    store.commit(commit).await.unwrap().unwrap();
+    store.runs().commit(commit).await.unwrap().unwrap();
 }

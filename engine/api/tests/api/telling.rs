@@ -55,7 +55,7 @@ async fn a_message_is_sent_by_who_may_send_everywhere_and_leaves_a_row() {
     let body = json!({"topic": "deploys", "data": {"n": 1}});
     server.post(&token, path, body.clone()).await.is(204);
     let since = jiff::Timestamp::UNIX_EPOCH;
-    let kept = server.store.messages("deploys", 0, since, 10).await.unwrap();
+    let kept = server.store.topics().messages("deploys", 0, since, 10).await.unwrap();
     assert_eq!((&kept[0].data, kept[0].by.as_str()), (&json!({"n": 1}), "token:writer-all"));
     for bad in [json!({"topic": ""}), json!({"topic": "a\nb"}), json!({"topic": "x".repeat(300)})] {
         server.post(&token, path, bad).await.is(400);

@@ -126,7 +126,7 @@ async fn deliveries_are_listed_tried_and_sent_again() {
     post(format!("{base}/msg_r9_1/replay")).await.is(404);
     // Disabled: nothing is sent, so nothing can be asked for.
     let (now, later) = (plue_runtime::Clock::real().now(), plue_runtime::Clock::real().now());
-    let claimed = store.webhook_claim("w", (now, later), 1).await.unwrap().remove(0);
+    let claimed = store.webhooks().claim("w", (now, later), 1).await.unwrap().remove(0);
     let gone = plue_store::webhook::Settled {
         state: DeliveryState::Failed,
         at: now,
@@ -138,7 +138,7 @@ async fn deliveries_are_listed_tried_and_sent_again() {
             failing_since: None,
         }),
     };
-    let outcome = store.webhook_settle(&claimed, &gone).await.unwrap();
+    let outcome = store.webhooks().settle(&claimed, &gone).await.unwrap();
     assert_eq!(outcome, plue_store::webhook::SettleOutcome::Disabled);
     for path in [format!("{one}/replay"), format!("{ALL}/w/test")] {
         let problem = post(path).await.is(409).json();

@@ -40,7 +40,7 @@ async fn deploying() -> Server {
     for repo in [REPO, OTHER] {
         watched(&server.store, repo, "github", "ada").await;
         let sealed = HashedPlan::new(plan("make", &["DEPLOY"])).unwrap();
-        server.store.put_plan(&sealed).await.unwrap();
+        server.store.plans().put(&sealed).await.unwrap();
         let row = RegisteredRow {
             repo: repo.to_owned(),
             file: ".plue.py".to_owned(),
@@ -49,7 +49,7 @@ async fn deploying() -> Server {
             plan: sealed.hash,
             triggers: sealed.plan.triggers.clone(),
         };
-        server.store.register_plans(repo, vec![row], Clock::real().now()).await.unwrap();
+        server.store.repos().register_plans(repo, vec![row], Clock::real().now()).await.unwrap();
     }
     server
 }
@@ -125,7 +125,7 @@ async fn reported(server: &Server, repo: &str) {
         "notices": [format!("CI would newly reach: secret DEPLOY {EVIL}")],
     });
     let key = ReportKey { repo: repo.to_owned(), sha: "c0ffee".to_owned(), pull_request: 7 };
-    server.store.put_report(&key, &content, Clock::real().now()).await.unwrap();
+    server.store.reports().put(&key, &content, Clock::real().now()).await.unwrap();
 }
 
 #[tokio::test]

@@ -233,18 +233,18 @@ fn is_sound(table: &str, row: &[Cell]) -> bool {
 /// The run is there already ([`Error::Refused`]); the file has changed; the database.
 pub async fn import(store: &Store, path: &Path, checked: &Checked) -> Result<(), Error> {
     let run = &checked.run;
-    if store.run(run).await?.is_some() {
+    if store.runs().get(run).await?.is_some() {
         return Err(Error::Refused(format!("run {run} is here already; nothing was changed")));
     }
-    if store.imported(run).await?.is_some_and(|run| run.manifest.is_empty()) {
-        store.delete_run(run).await?;
+    if store.archive().imported(run).await?.is_some_and(|run| run.manifest.is_empty()) {
+        store.retention().delete_run(run).await?;
     }
     // Content first: rows never point at nothing.
     let mut archive = open(path)?;
     for entry in archive.entries()?.raw(true) {
         let mut entry = entry?;
         if let (name, Entry::Blob(_)) = name_of(&entry)? {
-            let mut writer = store.blob_writer();
+            let mut writer = store.blobs().writer();
             let mut part = vec![0; PART_BYTES];
             loop {
                 let count = entry.read(&mut part)?;
@@ -270,11 +270,11 @@ pub async fn import(store: &Store, path: &Path, checked: &Checked) -> Result<(),
             }
             let rows = rows(&table, run, &content)?;
             let known = portable::table(&table).ok_or_else(|| bad("a table is not known here"))?;
-            store.import_rows(known, run, rows).await?;
+            store.archive().import(known, run, rows).await?;
         }
     }
     let manifest = serde_json::json!({
         "sources": checked.manifest.sources, "seal": checked.seal,
     });
-    Ok(store.finish_import(run, &manifest.to_string()).await?)
+    Ok(store.archive().finish_import(run, &manifest.to_string()).await?)
 }

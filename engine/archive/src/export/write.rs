@@ -61,7 +61,7 @@ pub fn into_pipe(store: &Store, run: &RunId, pipe: PipeWriter) -> Result<(), Str
 }
 
 async fn write_to<W: Write>(store: &Store, run: &RunId, file: W) -> Result<(Written, W), Error> {
-    let row = store.run(run).await?;
+    let row = store.runs().get(run).await?;
     if row.is_none_or(|row| !row.view.status.is_terminal()) {
         return Err(Error::Refused(format!("run {run} has not ended; a run is exported whole")));
     }
@@ -72,7 +72,7 @@ async fn write_to<W: Write>(store: &Store, run: &RunId, file: W) -> Result<(Writ
     for table in TABLES {
         let (mut offset, mut page) = (0, 1);
         loop {
-            let rows = store.portable_rows(table, run, offset).await?;
+            let rows = store.archive().rows(table, run, offset).await?;
             if rows.is_empty() {
                 break;
             }
@@ -117,7 +117,7 @@ impl<W: Write> Archive<W> {
     /// The content of the artifacts; gives what is not there any more.
     async fn artifacts(&mut self, store: &Store, run: &RunId) -> Result<Vec<String>, Error> {
         let mut missing = Vec::new();
-        for artifact in store.artifacts(run).await? {
+        for artifact in store.artifacts().list(run).await? {
             if artifact.expired_at.is_some() || !self.blob(store, &artifact.blob).await? {
                 missing.push(format!("artifact {} of {}", artifact.path, artifact.step));
             }
@@ -131,7 +131,7 @@ impl<W: Write> Archive<W> {
         if self.entries.contains_key(&name) {
             return Ok(true);
         }
-        let Some(mut reader) = store.blob_reader(blob).await? else { return Ok(false) };
+        let Some(mut reader) = store.blobs().reader(blob).await? else { return Ok(false) };
         // Through a file without a name, so that its size is known and memory is not needed.
         let mut spool = spool()?;
         let mut size = 0;
@@ -153,8 +153,8 @@ impl<W: Write> Archive<W> {
         missing: &mut Vec<String>,
     ) -> Result<BTreeMap<String, String>, Error> {
         let mut sources = BTreeMap::new();
-        let imported = store.imported(run).await?;
-        let source = store.run_source(run).await?;
+        let imported = store.archive().imported(run).await?;
+        let source = store.outputs().source_of_run(run).await?;
         let origin = source.and_then(|source| serde_json::from_value::<Origin>(source.origin).ok());
         let Some(origin) = origin else { return Ok(sources) };
         let Ok(read_set) = serde_json::from_value::<ReadSet>(origin.read_set) else {

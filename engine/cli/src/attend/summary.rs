@@ -42,7 +42,7 @@ pub(super) async fn of_machine(
     status: RunStatus,
 ) -> Result<(), Failure> {
     let failed = |error: plue_store::Error| from_store(&error);
-    let rows = store.steps(run).await.map_err(failed)?;
+    let rows = store.runs().steps(run).await.map_err(failed)?;
     let mut counts = Counts::default();
     for row in &rows {
         let step = StepRecord::of(row);
@@ -54,11 +54,11 @@ pub(super) async fn of_machine(
             print_dry_run(app, &step);
         }
     }
-    for note in store.notes(run).await.map_err(failed)? {
+    for note in store.outputs().notes(run).await.map_err(failed)? {
         output::say(&format!("{}: {}", note.step, sanitize(&note.text, app.stderr.color)));
     }
     print_tests(TestsRecord::brief(store, run).await.map_err(failed)?.as_ref());
-    let row = store.run(run).await.map_err(failed)?;
+    let row = store.runs().get(run).await.map_err(failed)?;
     let took = row.as_ref().and_then(|row| Some((row.view.started_at?, row.view.ended_at?)));
     let took = took.map(|(from, to)| words::duration(from, to));
     counts.print(app, run.as_str(), status, took);
@@ -140,13 +140,13 @@ fn print_last_lines(app: &App, step: &str, bytes: Option<Vec<u8>>) {
 /// The output at the end of a step's last attempt; `None`: it printed nothing.
 async fn last_lines(store: &Store, run: &RunId, step: &StepId) -> Result<Option<Vec<u8>>, Failure> {
     let failed = |error: plue_store::Error| from_store(&error);
-    let attempts = store.attempts(run, Some(step)).await.map_err(failed)?;
+    let attempts = store.attempts().list(run, Some(step)).await.map_err(failed)?;
     let ran = attempts.iter().rev().find(|attempt| {
         matches!(attempt.state, AttemptStatus::Done | AttemptStatus::Lost) && attempt.log_bytes > 0
     });
     let Some(attempt) = ran else { return Ok(None) };
     let range = LogRange::Tail(LAST_LINES);
-    let pieces = store.read_log(&attempt.claim.attempt, range).await.map_err(failed)?;
+    let pieces = store.logs().read(&attempt.claim.attempt, range).await.map_err(failed)?;
     let output = pieces.into_iter().filter(|piece| piece.stream.is_output());
     Ok(Some(output.flat_map(|piece| piece.bytes).collect()))
 }

@@ -71,7 +71,7 @@ async fn copied(folder: &Path, app: &App) -> Result<(PathBuf, &'static str), Fai
     };
     if app.loaded.config.objects.url.is_some() {
         // Behind the database: what it names is still there.
-        let all = store.copy_blobs_to(&folder.join("blobs")).await;
+        let all = store.blob_files().copy_to(&folder.join("blobs")).await;
         all.map_err(|error| from_store(&error))?;
     }
     Ok(copied)
@@ -116,9 +116,9 @@ pub(super) fn restore(args: &RestoreArgs, app: &App) -> Outcome {
     wiring::block_on(async {
         let store = wiring::open_store(app).await?;
         // The database that the backup is of may live on, and own the objects of its bucket.
-        store.forget_place().await.map_err(|error| from_store(&error))?;
+        store.blob_files().forget_place().await.map_err(|error| from_store(&error))?;
         if elsewhere {
-            let placed = store.place_blobs_from(&folder.path().join("blobs")).await;
+            let placed = store.blob_files().place_from(&folder.path().join("blobs")).await;
             placed.map_err(|error| from_store(&error))?;
         }
         let made_at = json!({"made_at": head.made_at});

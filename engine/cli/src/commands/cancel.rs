@@ -65,7 +65,7 @@ impl Machine {
     async fn drive_to_cancel(&self, app: &App, run: &str, kill: bool) -> Result<(), Failure> {
         let (engine, clock, id) = (self.engine()?, Clock::real(), RunId::new(run));
         loop {
-            let row = self.store.run(&id).await.map_err(|error| from_store(&error))?;
+            let row = self.store.runs().get(&id).await.map_err(|error| from_store(&error))?;
             let row = row.ok_or_else(|| Failure::not_found(format!("run {run} is gone")))?;
             if row.view.status.is_terminal() {
                 return Ok(());

@@ -153,7 +153,7 @@ fn shown(call: &CallRecord) -> String {
 async fn taken(store: &Store, run: &str) -> Result<bool, Failure> {
     let run = RunId::new(run);
     for _ in 0..LOOKS {
-        let open = store.decisions(&run).await.map_err(|error| from_store(&error))?;
+        let open = store.decisions().list(&run).await.map_err(|error| from_store(&error))?;
         if open.is_empty() {
             return Ok(true);
         }

@@ -166,7 +166,7 @@ async fn selection(
     store: &Store,
     run: &RunId,
 ) -> Result<(Vec<plue_plan::StepId>, Vec<plue_flow::fact::Carried>), Failure> {
-    let stored = store.load_run(run).await.map_err(|error| from_store(&error))?;
+    let stored = store.runs().load(run).await.map_err(|error| from_store(&error))?;
     let first = stored.and_then(|stored| stored.journal.into_iter().next());
     Ok(match first {
         Some((_, RunFact::RunCreated { only, carried, .. })) => (only, carried),
@@ -218,12 +218,12 @@ impl Comparison {
         Box::pin(async move {
             let failed = |error: plue_store::Error| from_store(&error);
             let mut ends = Vec::new();
-            for row in store.attempts(&run, None).await.map_err(failed)? {
+            for row in store.attempts().list(&run, None).await.map_err(failed)? {
                 let own = &row.claim.attempt;
-                let mut facts = store.transcript(own).await.map_err(failed)?;
-                for id in store.agents_of(&run, own).await.map_err(failed)? {
+                let mut facts = store.transcripts().of(own).await.map_err(failed)?;
+                for id in store.transcripts().agents_of(&run, own).await.map_err(failed)? {
                     // A difference of theirs is the end of the attempt's own, too.
-                    let below = store.transcript(&id).await.map_err(failed)?.into_iter();
+                    let below = store.transcripts().of(&id).await.map_err(failed)?.into_iter();
                     facts.extend(below.filter(|fact| fact["fact"] == "answered"));
                 }
                 for fact in facts {
@@ -241,7 +241,7 @@ impl Comparison {
             if let (Some((_, step, divergence)), None) = (first, &self.divergence) {
                 self.divergence = Some(record(format!("{above}{step}"), divergence));
             }
-            let stored = store.load_run(&run).await.map_err(failed)?;
+            let stored = store.runs().load(&run).await.map_err(failed)?;
             for (_, fact) in stored.into_iter().flat_map(|stored| stored.journal) {
                 if let RunFact::ChildStarted { step, child, .. } = fact {
                     self.read(store, child.run, format!("{above}{step}/")).await?;

@@ -34,7 +34,7 @@ pub(super) fn run(args: &ResumeArgs, app: &App) -> Outcome {
         let runs = match named {
             Some(run) => vec![run],
             None => {
-                let open = machine.store.unfinished_runs().await;
+                let open = machine.store.runs().unfinished().await;
                 let open = open.map_err(|error| from_store(&error))?;
                 open.into_iter().map(|row| row.id).collect()
             }
@@ -95,6 +95,6 @@ fn on_server(args: &ResumeArgs, run: Option<&RunId>) -> Outcome {
 async fn is_child(engine: &Engine, run: &RunId) -> Result<bool, Failure> {
     let loaded = engine.load(run).await.map_err(|error| from_executor(&error))?;
     let Some(parent) = loaded.origin.parent else { return Ok(false) };
-    let row = engine.store().run(&parent.run).await.map_err(|error| from_store(&error))?;
+    let row = engine.store().runs().get(&parent.run).await.map_err(|error| from_store(&error))?;
     Ok(row.is_some_and(|row| !row.view.status.is_terminal()))
 }

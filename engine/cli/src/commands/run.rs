@@ -148,7 +148,7 @@ async fn run_planned(
     // The run has ended and was shown; what fails here is a line in the log.
     collect_garbage(engine.store(), &wiring::keep(app)?, Clock::real().now()).await;
     if args.output == Format::Table && !engine.store().is_shared() {
-        let open = engine.store().unfinished_runs().await.unwrap_or_default();
+        let open = engine.store().runs().unfinished().await.unwrap_or_default();
         tell_left(open.iter().filter(|row| row.id != run), app);
     }
     Ok((run, exit))

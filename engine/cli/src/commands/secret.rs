@@ -210,7 +210,7 @@ fn rotate(app: &App) -> Outcome {
     };
     wiring::block_on(async {
         let store = wiring::open_store(app).await?;
-        let count = store.rewrap_secrets(&keys).await.map_err(failed)?;
+        let count = store.secrets().rewrap(&keys).await.map_err(failed)?;
         let detail = json!({"secrets": count});
         Change::new("secret.rotate", keys.first_id()).with(detail).note(&store).await?;
         match &source {

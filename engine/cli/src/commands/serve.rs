@@ -373,11 +373,11 @@ async fn upkeep(clock: Clock, stop: Stop) {
 
 /// A server that nobody can talk to is no use.
 async fn hint(store: &Store, app: &App) -> Result<(), Failure> {
-    let tokens = store.tokens().await.map_err(|error| from_store(&error))?;
+    let tokens = store.tokens().list().await.map_err(|error| from_store(&error))?;
     if tokens.is_empty() && app.verbosity >= 0 {
         output::say("there are no tokens yet: plue token create --name me --role admin");
     }
-    let repos = store.repos().await.map_err(|error| from_store(&error))?;
+    let repos = store.repos().list().await.map_err(|error| from_store(&error))?;
     if repos.is_empty() && app.verbosity >= 0 {
         output::say("no repository is watched yet: plue repo add OWNER/NAME PATH");
     }

@@ -85,7 +85,7 @@ fn draining_servers_answer_until_their_steps_end() {
 }
 
 async fn row(store: &Store, run: &str) -> RunRow {
-    store.run(&RunId::new(run)).await.unwrap().unwrap()
+    store.runs().get(&RunId::new(run)).await.unwrap().unwrap()
 }
 
 /// Kills the server each time it has taken the run up.

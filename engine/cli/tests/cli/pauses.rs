@@ -115,7 +115,7 @@ async fn four_days_ago(served: &Served, workflow: &str, cron: &str) {
         tz: "UTC".to_owned(),
         due_at: now.checked_sub(SignedDuration::from_hours(24 * 4)).unwrap(),
     };
-    store.take_tick(tick, now).await.unwrap();
+    store.repos().take_tick(tick, now).await.unwrap();
     store.close().await;
 }
 

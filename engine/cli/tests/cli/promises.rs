@@ -11,8 +11,8 @@ use crate::support::{Bench, snapshot};
 async fn journal(bench: &Bench) -> (RunId, Vec<Json>) {
     let path = bench.state().join("plue.db");
     let store = Store::open(StoreOptions::sqlite(&path).read_only()).await.unwrap();
-    let newest = store.runs(&RunFilter::default()).await.unwrap().remove(0).id;
-    let stored = store.load_run(&newest).await.unwrap().unwrap();
+    let newest = store.runs().list(&RunFilter::default()).await.unwrap().remove(0).id;
+    let stored = store.runs().load(&newest).await.unwrap().unwrap();
     let facts = stored.journal.iter().map(|(_, fact)| serde_json::to_value(fact).unwrap());
     (newest, facts.collect())
 }
@@ -236,14 +236,14 @@ fn row_2_10_workflows_of_agents_have_the_commands_of_every_workflow() {
 #[test]
 fn row_2_28_workflows_and_their_state_lie_where_claude_keeps_them() {
     let bench = Bench::new();
-    let text = "name: Kept\ntasks:\n  - {id: a, run: echo 1 >> log}\n  - {id: b, run: 'echo 2 >> log; test -e goes', dependencies: [a]}\n";
+    let text = "name: Recorded\ntasks:\n  - {id: a, run: echo 1 >> log}\n  - {id: b, run: 'echo 2 >> log; test -e goes', dependencies: [a]}\n";
     bench.write(".claude/workflows/kept.yaml", text);
     let plue =
         |args: &[&str]| bench.plue(&[args, &["--state-dir", ".claude/workflow-state"]].concat());
     plue(&["run"]).ends(1);
     assert!(bench.repo().join(".claude/workflow-state/plue.db").is_file());
     assert_eq!(snapshot(&bench.home()), [], "nothing is anywhere else");
-    plue(&["status"]).ends(0).shows(&["Kept"]);
+    plue(&["status"]).ends(0).shows(&["Recorded"]);
     bench.plue(&["status"]).ends(4);
     // Going back to the files of before leaves the state alone, which lies in the workspace.
     bench.write("goes", "");

@@ -231,7 +231,7 @@ def workflow():
     bench.plue(&["run", "--quiet"]).ends(0);
     let path = bench.state().join("plue.db");
     let store = Store::open(StoreOptions::sqlite(&path).read_only()).await.unwrap();
-    assert_eq!(store.uncompacted(10).await.unwrap(), []);
+    assert_eq!(store.packed_logs().unpacked(10).await.unwrap(), []);
     let lines: String = (1..=200_000).map(|n| format!("{n}\n")).collect();
     assert_eq!(bench.plue(&["logs", "last", "count"]).ends(0).stdout, lines);
 }

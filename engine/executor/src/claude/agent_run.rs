@@ -337,7 +337,7 @@ impl AgentRun {
     /// Whether the transcript ends with these facts.
     async fn has_stored(&self, new: &NewFacts) -> bool {
         let found = loop {
-            match self.scope.shared.store.transcript(&new.attempt).await {
+            match self.scope.shared.store.transcripts().of(&new.attempt).await {
                 Ok(found) => break found,
                 Err(error) => {
                     tracing::warn!(%error, "failed to read a transcript; retrying in 1 s");

@@ -173,7 +173,7 @@ impl AgentRun {
         let mut rows = Vec::new();
         for attempt in std::iter::once(&self.scope.claim.attempt).chain(&self.approvals.lost) {
             loop {
-                match self.scope.shared.store.call_decisions(attempt).await {
+                match self.scope.shared.store.decisions().for_calls_of(attempt).await {
                     Ok(found) => break rows.extend(found),
                     Err(error) => {
                         tracing::warn!(%error, "failed to read decisions; retrying in 1 s");

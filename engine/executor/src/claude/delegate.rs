@@ -274,7 +274,7 @@ async fn prepare(agent: &mut AgentRun, assignment: &Assignment) -> PriorTranscri
     agent.log.set_label(&label);
     agent.budgets.slices.push(Slice { id: scope.id.clone(), label, limit: assignment.budget });
     let facts = loop {
-        match scope.shared.store.transcript(&scope.id).await {
+        match scope.shared.store.transcripts().of(&scope.id).await {
             Ok(facts) => break facts,
             Err(error) => {
                 tracing::warn!(%error, "failed to read a transcript; retrying in 1 s");

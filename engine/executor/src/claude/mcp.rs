@@ -229,7 +229,7 @@ impl McpSetup<'_> {
     /// The accepted tools. Retries until the database answers.
     async fn pinned(&self, key: &McpKey) -> Option<McpPin> {
         loop {
-            match self.scope.shared.store.mcp_pin(key).await {
+            match self.scope.shared.store.mcp().pin(key).await {
                 Ok(found) => return found,
                 Err(error) => {
                     tracing::warn!(%error, "failed to read accepted tools; retrying in 1 s");
@@ -242,7 +242,7 @@ impl McpSetup<'_> {
     async fn store_pin(&self, key: &McpKey, replaces: Option<String>, pin: McpPin) -> bool {
         loop {
             let stored =
-                self.scope.shared.store.accept_mcp(key.clone(), replaces.clone(), pin.clone());
+                self.scope.shared.store.mcp().accept(key.clone(), replaces.clone(), pin.clone());
             match stored.await {
                 Ok(is_stored) => return is_stored,
                 Err(error) => {

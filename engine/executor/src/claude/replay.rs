@@ -55,10 +55,10 @@ async fn transcripts(
     step: &StepId,
 ) -> Result<Vec<(AgentPath, Vec<Fact>)>, Error> {
     let mut all = Vec::new();
-    for row in store.attempts(run, Some(step)).await? {
-        let below = store.agents_of(run, &row.claim.attempt).await?;
+    for row in store.attempts().list(run, Some(step)).await? {
+        let below = store.transcripts().agents_of(run, &row.claim.attempt).await?;
         for id in std::iter::once(row.claim.attempt).chain(below) {
-            let facts = store.transcript(&id).await?.into_iter();
+            let facts = store.transcripts().of(&id).await?.into_iter();
             let facts: Result<Vec<Fact>, _> = facts.map(serde_json::from_value).collect();
             let place = AgentPath { attempt: (row.visit, row.number), agents: id.agents() };
             match facts {

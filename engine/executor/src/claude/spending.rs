@@ -345,10 +345,11 @@ impl Budgets {
                 at: now,
             };
             let id = call.id.clone();
-            let (exhausted, limit, spent) = match scope.shared.store.reserve_call(call).await? {
-                Reserved::Yes => return Ok(Reservation::Made(id)),
-                Reserved::No { scope, limit, spent } => (scope, limit, spent),
-            };
+            let (exhausted, limit, spent) =
+                match scope.shared.store.claude().reserve_call(call).await? {
+                    Reserved::Yes => return Ok(Reservation::Made(id)),
+                    Reserved::No { scope, limit, spent } => (scope, limit, spent),
+                };
             let at = chain.iter().position(|link| link.scope.name == exhausted).unwrap_or(0);
             let link = chain.swap_remove(at);
             let left = limit.saturating_sub(spent.total());

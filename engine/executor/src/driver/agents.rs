@@ -108,14 +108,14 @@ impl Agents {
     /// Stops an agent whose attempt ends, with all of its text in the log.
     pub(crate) async fn end(&mut self, attempt: &AttemptId) {
         self.running.remove(attempt);
-        self.context.shared.store.close_log(attempt).await;
+        self.context.shared.store.open_logs().close(attempt).await;
     }
 
     /// Stops all agents, with all of their text in their logs.
     pub(crate) async fn end_all(&mut self) {
         for (attempt, running) in self.running.drain() {
             drop(running);
-            self.context.shared.store.close_log(&attempt).await;
+            self.context.shared.store.open_logs().close(&attempt).await;
         }
     }
 
@@ -140,7 +140,7 @@ impl Agents {
     ) -> Result<(), Error> {
         let context = &self.context;
         if context.is_agent(step) && context.claude().is_none() {
-            let rows = context.shared.store.attempts(&context.row.id, Some(step)).await?;
+            let rows = context.shared.store.attempts().list(&context.row.id, Some(step)).await?;
             if rows.iter().any(|row| row.claim.attempt == *attempt) {
                 self.rows.insert(attempt.clone());
             }
@@ -168,7 +168,7 @@ impl Agents {
         let before = self.prior_transcript(claim, &step, at).await?;
         self.read_recording(&step).await?;
         let limit = context.shared.options.attempts.log_cap_bytes;
-        let log = context.shared.store.open_log(claim, limit).await?;
+        let log = context.shared.store.open_logs().open(claim, limit).await?;
         let Some(new) = self.new_agent(run, claim, &step, at, log) else { return Ok(Vec::new()) };
         let NewAgent { agent, assignment, sessions } = new;
         let routes = agent.tools.routes.clone();
@@ -183,7 +183,7 @@ impl Agents {
     async fn end_without_key(&self, claim: &Claim) -> Result<Vec<Order>, Error> {
         let context = &self.context;
         let store = &context.shared.store;
-        let facts = store.transcript(&claim.attempt).await?;
+        let facts = store.transcripts().of(&claim.attempt).await?;
         let end = match end_of(&facts) {
             Some(end) => end,
             None => {
@@ -197,7 +197,7 @@ impl Agents {
                     settlement: None,
                     at: context.time.now(),
                 };
-                if !store.append_transcript(new).await? {
+                if !store.transcripts().append(new).await? {
                     return Ok(Vec::new());
                 }
                 end
@@ -303,11 +303,11 @@ impl Agents {
         at: AttemptNumber,
     ) -> Result<PriorTranscript, Error> {
         let store = &self.context.shared.store;
-        let facts = store.transcript(&claim.attempt).await?;
+        let facts = store.transcripts().of(&claim.attempt).await?;
         if at.number < 2 {
             return Ok(PriorTranscript { facts, is_lost: false, lost: None });
         }
-        let rows = store.attempts(&self.context.row.id, Some(step)).await?;
+        let rows = store.attempts().list(&self.context.row.id, Some(step)).await?;
         let lost = rows.into_iter().find(|row| {
             // A runner that was started again reports the loss itself, as the result.
             let is_lost = row.state == AttemptStatus::Lost
@@ -316,7 +316,7 @@ impl Agents {
         });
         let lost = lost.map(|row| row.claim.attempt);
         let of_lost = match &lost {
-            Some(lost) => store.transcript(lost).await?,
+            Some(lost) => store.transcripts().of(lost).await?,
             None => Vec::new(),
         };
         let continues = !of_lost.is_empty() && end_of(&of_lost).is_none();
@@ -342,7 +342,7 @@ impl Agents {
         if !is_agents || !matches!(outcome, Outcome::Success | Outcome::Exit { .. }) {
             return (outcome, output);
         }
-        let facts = match self.context.shared.store.transcript(&claim.attempt).await {
+        let facts = match self.context.shared.store.transcripts().of(&claim.attempt).await {
             Ok(facts) => facts,
             Err(error) => return (Outcome::Infra { message: error.to_string() }, Json::Null),
         };

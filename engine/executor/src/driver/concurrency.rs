@@ -7,7 +7,7 @@ use plue_flow::Run;
 use plue_plan::{Event, RunId, context::Reader};
 use plue_runtime::clock::Mark;
 use plue_spec::{Reads, resolve};
-use plue_store::{CancelRequest, GroupMember, Turn, TurnRequest, group_key, group_name};
+use plue_store::{CancelRequest, GroupMember, TurnRequest, TurnState, group_key, group_name};
 use serde_json::Value as Json;
 
 use super::context::RunContext;
@@ -93,11 +93,11 @@ impl GroupTurn {
     pub(super) async fn join(&self) -> Result<(), Error> {
         let (row, shared) = (&self.context.row, &self.context.shared);
         let store = &shared.store;
-        if store.group_of(&row.id).await?.is_some_and(|joined| joined != self.group) {
+        if store.groups().of_run(&row.id).await?.is_some_and(|joined| joined != self.group) {
             // It joined before keys of groups held the repository; its position is by its creation.
-            store.leave_group(&row.id).await?;
+            store.groups().leave(&row.id).await?;
         }
-        store.join_group(&row.id, &self.group, row.created_at, shared.clock.now()).await?;
+        store.groups().join(&row.id, &self.group, row.created_at, shared.clock.now()).await?;
         let concurrency = self.context.plan.concurrency.as_ref();
         if concurrency.is_some_and(|group| group.cancel_in_progress) {
             self.cancel_older().await?;
@@ -117,14 +117,14 @@ impl GroupTurn {
             driven: self.driven_members().await?,
             left_behind: self.abandoned_members(now).await?,
         };
-        match shared.store.take_turn(request).await? {
-            Turn::Mine { from } => {
+        match shared.store.groups().take_turn(request).await? {
+            TurnState::Mine { from } => {
                 for left in from {
                     self.discard_runners(&left).await?;
                 }
                 Ok(None)
             }
-            Turn::Behind(first) => Ok(Some(first)),
+            TurnState::Behind(first) => Ok(Some(first)),
         }
     }
 
@@ -146,8 +146,8 @@ impl GroupTurn {
         let store = &self.context.shared.store;
         let mut driven = Vec::new();
         if store.is_shared() {
-            for member in store.group(&self.group).await? {
-                if store.driver_of(&member.run).await?.is_some() {
+            for member in store.groups().members(&self.group).await? {
+                if store.drives().driver_of(&member.run).await?.is_some() {
                     driven.push(member.run);
                 }
             }
@@ -169,14 +169,14 @@ impl GroupTurn {
             let is_other = member.run != self.context.row.id;
             is_other && !is_new(member) && !is_driven(locks, &member.run)
         };
-        let members = shared.store.group(&self.group).await?;
+        let members = shared.store.groups().members(&self.group).await?;
         Ok(members.into_iter().filter(is_abandoned).map(|member| member.run).collect())
     }
 
     /// Stops the runners of a run that has lost its turn: its steps must not overlap with this run.
     async fn discard_runners(&self, run: &RunId) -> Result<(), Error> {
         let shared = &self.context.shared;
-        for runner in shared.store.runners(Some(run)).await? {
+        for runner in shared.store.runners().list(Some(run)).await? {
             tracing::info!(%run, runner = %runner.id, "stopping a runner whose run has lost its turn");
             shared.pool.discard(&runner.id).await;
         }
@@ -186,10 +186,10 @@ impl GroupTurn {
     async fn cancel_older(&self) -> Result<(), Error> {
         let (own, shared) = (&self.context.row.id, &self.context.shared);
         let by = format!("run {own} of the same concurrency group");
-        for member in shared.store.group(&self.group).await? {
+        for member in shared.store.groups().members(&self.group).await? {
             if member.run < *own {
                 let request = CancelRequest { by: by.clone(), kill: false };
-                shared.store.request_cancel(&member.run, request, shared.clock.now()).await?;
+                shared.store.cancels().request(&member.run, request, shared.clock.now()).await?;
             }
         }
         Ok(())
@@ -201,7 +201,7 @@ pub(super) async fn heartbeat(context: &RunContext, last: &mut Mark) -> Result<(
     let clock = context.shared.clock;
     if context.plan.concurrency.is_some() && clock.elapsed(*last) >= HEARTBEAT {
         *last = clock.mark();
-        context.shared.store.still_in_group(&context.row.id, clock.now()).await?;
+        context.shared.store.groups().refresh(&context.row.id, clock.now()).await?;
     }
     Ok(())
 }

@@ -174,7 +174,7 @@ impl Driver {
 
     async fn mark_released(&self, runner: &RunnerId) -> Result<(), plue_store::Error> {
         let shared = &self.context.shared;
-        shared.store.runner_gone(runner, RELEASED, shared.clock.now()).await.map(drop)
+        shared.store.runners().gone(runner, RELEASED, shared.clock.now()).await.map(drop)
     }
 }
 
@@ -252,7 +252,7 @@ impl Driver {
         }
         let advanced = self.advance().await;
         if advanced.is_ok() && self.ledger.run().is_finished() {
-            self.context.shared.store.leave_group(&self.context.row.id).await?;
+            self.context.shared.store.groups().leave(&self.context.row.id).await?;
         }
         advanced
     }
@@ -317,7 +317,7 @@ impl Driver {
             return Ok(());
         }
         let context = &self.context;
-        let stored = context.shared.store.cancel_request(&context.row.id).await?;
+        let stored = context.shared.store.cancels().get(&context.row.id).await?;
         incoming.extend(self.ledger.add_stored_request(stored));
         if incoming.is_empty() { Ok(()) } else { self.pass().run(incoming).await }
     }

@@ -83,11 +83,11 @@ impl Driver {
     async fn stored_requests(&mut self) -> Result<Vec<Incoming>, Error> {
         let context = self.context.clone();
         let store = &context.shared.store;
-        let row = store.run(&context.row.id).await?;
+        let row = store.runs().get(&context.row.id).await?;
         if row.is_none_or(|row| row.seq != self.ledger.seq()) {
             return Err(Error::Overtaken { run: context.row.id.clone() });
         }
-        let request = store.cancel_request(&context.row.id).await?;
+        let request = store.cancels().get(&context.row.id).await?;
         let request = self.ledger.take_stored_request(request);
         let mut requests: Vec<Incoming> = request.into_iter().collect();
         requests.extend(self.steps.stored_answers(self.ledger.run()).await?);
@@ -193,7 +193,7 @@ impl Driver {
         let Some(runner) = self.runners.begin_session(epoch) else {
             return Ok(());
         };
-        for known in self.context.shared.store.claims_of(&runner).await? {
+        for known in self.context.shared.store.attempts().claims_of(&runner).await? {
             let claim = known.claim.clone();
             self.runners.own(claim.clone());
             incoming.extend(unreported_start(self.ledger.run(), &known));
@@ -233,7 +233,7 @@ impl Driver {
         self.agents.end_all().await;
         let context = self.context.clone();
         let shared = &context.shared;
-        for lost in shared.store.runner_gone(&runner, reason, shared.clock.now()).await? {
+        for lost in shared.store.runners().gone(&runner, reason, shared.clock.now()).await? {
             incoming.extend(unreported_start(self.ledger.run(), &lost));
             let attempt = lost.claim.attempt.clone();
             self.agents.stop(&attempt);

@@ -180,7 +180,7 @@ impl Ledger {
     pub(crate) async fn forget_stored_request(&mut self) -> Result<(), Error> {
         if let Some(request) = self.stops.stored.take() {
             let store = &self.context.shared.store;
-            store.forget_cancel_request(&self.context.row.id, &request).await?;
+            store.cancels().forget(&self.context.row.id, &request).await?;
         }
         Ok(())
     }

@@ -60,7 +60,7 @@ impl Pass<'_> {
                 let runners = self.runners.state(self.agents.rows());
                 self.ledger.commit_batch(now, &batch, &incoming, &runners)
             };
-            match shared.store.commit(commit).await? {
+            match shared.store.runs().commit(commit).await? {
                 Ok(committed) => {
                     self.perform(batch, committed, &incoming).await?;
                     let took = shared.clock.elapsed(started);

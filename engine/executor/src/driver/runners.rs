@@ -151,7 +151,7 @@ impl Runners {
             Err(error) => return Ok(Err(error)),
         };
         self.leased = Some(LeasedRunner { lease, epoch: None, masked: None });
-        for known in shared.store.claims_of(runner).await? {
+        for known in shared.store.attempts().claims_of(runner).await? {
             self.own(known.claim);
         }
         Ok(Ok(()))

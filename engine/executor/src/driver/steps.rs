@@ -221,8 +221,8 @@ impl EngineSteps {
                 stop.send_replace(Some(request.clone()));
             }
             let shared = &self.context.shared;
-            if shared.store.run(&child).await?.is_some() {
-                shared.store.request_cancel(&child, request, shared.clock.now()).await?;
+            if shared.store.runs().get(&child).await?.is_some() {
+                shared.store.cancels().request(&child, request, shared.clock.now()).await?;
             }
             return Ok(());
         }

@@ -55,7 +55,7 @@ impl RunUsage {
             Some(_) => (limits.untrusted, "limits.untrusted_run_bytes"),
         };
         self.walk(context, runner, limit).await;
-        let Some(bytes) = shared.store.run_bytes(&context.row.id).await? else {
+        let Some(bytes) = shared.store.capacity().run_bytes(&context.row.id).await? else {
             return Ok(None);
         };
         let workspace = self.workspace;

@@ -118,9 +118,9 @@ pub(crate) async fn restore(
 
 async fn intervals(store: &Store, run: &RunId) -> Result<Vec<Interval>, Error> {
     let mut intervals = Vec::new();
-    for row in store.checkpoints(run).await? {
+    for row in store.checkpoints().list(run).await? {
         let Some(blob) = row.changes else { continue };
-        let bytes = store.whole_blob(&blob, MAX_CHANGES_BYTES).await?;
+        let bytes = store.blobs().whole(&blob, MAX_CHANGES_BYTES).await?;
         let changes = bytes.and_then(|bytes| Changes::decode(&bytes).ok());
         let Some(changes) = changes else {
             let message = format!("checkpoint {} is not there any more", row.seq);
@@ -166,7 +166,7 @@ fn needs_content(target: &Target) -> bool {
 
 async fn has_content(store: &Store, target: &Target) -> Result<bool, Error> {
     match target.wanted.as_ref().and_then(Entry::kept) {
-        Some(blob) => Ok(store.missing_blobs(&[blob]).await?.is_empty()),
+        Some(blob) => Ok(store.blobs().missing(&[blob]).await?.is_empty()),
         None => Ok(false),
     }
 }
@@ -253,7 +253,7 @@ async fn put_back(
 /// Reads a file of a checkpoint into memory; checkpoints have no large files.
 async fn read_whole(store: &Store, blob: &BlobHash) -> Result<Vec<u8>, Error> {
     let mut content = Vec::new();
-    if let Some(mut reader) = store.blob_reader(blob).await? {
+    if let Some(mut reader) = store.blobs().reader(blob).await? {
         while let Some(part) = reader.next(MAX_PART_BYTES).await? {
             content.extend(part);
         }
@@ -274,8 +274,8 @@ async fn record((store, run): (&Store, &RunId), targets: Vec<Target>) -> Result<
     let bytes = changes
         .encode()
         .map_err(|error| Error::Corrupt { run: run.clone(), message: error.to_string() })?;
-    let blob = store.put_blob(&bytes).await?;
-    Ok(store.keep_restored(run, blob, files).await?)
+    let blob = store.blobs().put(&bytes).await?;
+    Ok(store.checkpoints().put_restored(run, blob, files).await?)
 }
 
 fn name(path: &[u8]) -> String {

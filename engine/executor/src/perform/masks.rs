@@ -60,7 +60,7 @@ pub async fn remembered(
     if let Some(keys) = keys {
         let all: BTreeSet<Vec<u8>> = given.all().into_iter().collect();
         let new: Vec<_> = all.difference(&own).cloned().collect();
-        store.add_run_masks(keys, run, &new).await?;
+        store.secrets().add_run_masks(keys, run, &new).await?;
     }
     let (mut earlier, mut below) = (own, run.clone());
     for _ in 0..MAX_ABOVE {
@@ -79,12 +79,12 @@ async fn texts(
     keys: Option<&Keyring>,
     run: &RunId,
 ) -> Result<BTreeSet<Vec<u8>>, SecretError> {
-    let texts = store.run_masks(keys, run).await?;
+    let texts = store.secrets().run_masks(keys, run).await?;
     Ok(texts.into_iter().map(|text| text.to_vec()).collect())
 }
 
 async fn parent(store: &Store, run: &RunId) -> Result<Option<RunId>, plue_store::Error> {
-    let source = store.run_source(run).await?;
+    let source = store.outputs().source_of_run(run).await?;
     let above = |source: plue_store::RunSource| {
         source.origin.pointer("/parent/run").and_then(Json::as_str).map(RunId::new)
     };

@@ -15,7 +15,7 @@ use plue_runtime::{
     mask::Secrets,
 };
 use plue_store::{
-    ArtifactRow, Error, Kept, NewRecord,
+    ArtifactRow, Error, NewRecord, Recorded,
     keep::test_report::{NewTestReport, TestHistoryKey},
 };
 use plue_wire::{outputs::Record, runner::Claim};
@@ -60,7 +60,7 @@ pub(crate) async fn store_tests(context: &RunContext, run: &Run, claim: &Claim) 
 impl Results<'_> {
     async fn read(&self, step: &Step, visit: u32, claim: &Claim) -> Result<(), Error> {
         let store = &self.0.shared.store;
-        let rows = store.artifacts_of(&self.0.row.id, &claim.attempt).await?;
+        let rows = store.artifacts().of_attempt(&self.0.row.id, &claim.attempt).await?;
         let Candidates { files, mut notes } = self.candidates(rows).await?;
         let read = foreign::compute(READING, move |meter| {
             let files = files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice()));
@@ -83,14 +83,15 @@ impl Results<'_> {
         for note in notes {
             let record = Record::Note(format!("{}: {note}", codes::TEST_REPORT));
             let (scope, at) = (String::new(), self.0.time.now());
-            store.keep(NewRecord { claim: claim.clone(), record, scope, at }).await?;
+            store.outputs().record(NewRecord { claim: claim.clone(), record, scope, at }).await?;
         }
         if report.files.is_empty() {
             return Ok(());
         }
         let key = self.key(step);
         let default_branch = self.0.event.default_branch.as_deref();
-        let past = store.test_history(&self.0.row.id, visit, &key, default_branch).await?;
+        let past =
+            store.test_reports().history(&self.0.row.id, visit, &key, default_branch).await?;
         let mut files = report.files.clone();
         for file in &mut files {
             file.path = masks.text(&file.path);
@@ -100,7 +101,7 @@ impl Results<'_> {
         let judged = masked(judged, &masks);
         let report =
             NewTestReport { claim: claim.clone(), key, judged, files, at: self.0.time.now() };
-        if store.put_test_report(report).await? == Kept::Stale {
+        if store.test_reports().put(report).await? == Recorded::Stale {
             tracing::debug!(attempt = %claim.attempt, "test results of a stale attempt");
         }
         Ok(())
@@ -111,7 +112,7 @@ impl Results<'_> {
         let mut found = Candidates::default();
         let mut bytes = 0;
         for row in rows.into_iter().filter(|row| is_candidate(&row.path)) {
-            let head = store.read_blob(&row.blob, 0, HEAD).await?.unwrap_or_default();
+            let head = store.blobs().read(&row.blob, 0, HEAD).await?.unwrap_or_default();
             if !is_likely(&row.path, &head) {
                 continue;
             }
@@ -126,7 +127,7 @@ impl Results<'_> {
                 break;
             }
             let most = usize::try_from(MAX_FILE_BYTES).unwrap_or(usize::MAX);
-            if let Some(content) = store.whole_blob(&row.blob, most).await? {
+            if let Some(content) = store.blobs().whole(&row.blob, most).await? {
                 found.files.push((row.path, content));
             }
         }

@@ -35,7 +35,7 @@ pub(crate) enum Files {
 /// # Errors
 /// [`Error::Store`]; a file cannot be read or written.
 pub(crate) async fn pack(shared: &Shared, run: &RunId, origin: &Origin) -> Result<Files, Error> {
-    let attempts = shared.store.attempts(run, None).await?;
+    let attempts = shared.store.attempts().list(run, None).await?;
     let has_changes =
         attempts.iter().any(|row| row.state == AttemptStatus::Done && row.started_at.is_some());
     let draft = Draft::new(&origin.workspace, &shared.ids.text());
@@ -89,7 +89,7 @@ async fn upload(
     })
     .await?;
     let mut file = tokio::fs::File::open(&path).await.map_err(failed)?;
-    let mut writer = shared.store.blob_writer();
+    let mut writer = shared.store.blobs().writer();
     let mut part = vec![0; PART];
     loop {
         let read = file.read(&mut part).await.map_err(failed)?;

@@ -124,7 +124,7 @@ impl World {
 
     pub(crate) async fn journal_times(&self, run: &RunId) -> Vec<jiff::Timestamp> {
         let _stands = hold_the_clock(&self.tasks);
-        let stored = self.store().await.load_run(run).await.unwrap().unwrap();
+        let stored = self.store().await.runs().load(run).await.unwrap().unwrap();
         stored.journal.iter().map(|(at, _)| *at).collect()
     }
 
@@ -185,7 +185,7 @@ impl World {
                             let request = plue_store::CancelRequest { by: "test".to_owned(), kill: false };
                             let store = self.store().await;
                             let _stands = hold_the_clock(&self.tasks);
-                            store.request_cancel(run, request, self.clock.now()).await.unwrap();
+                            store.cancels().request(run, request, self.clock.now()).await.unwrap();
                             drop(canceller);
                             asked = true;
                         }
@@ -238,17 +238,17 @@ impl World {
         if !twice.is_empty() {
             return Err(format!("fences that ran more than once: {twice:?}"));
         }
-        let row = store.run(run).await.unwrap().unwrap();
+        let row = store.runs().get(run).await.unwrap().unwrap();
         let mut left = Left {
             status: format!("{:?} {:?}", row.view.status, row.view.reason),
             ..Left::default()
         };
-        for row in store.steps(run).await.unwrap() {
+        for row in store.runs().steps(run).await.unwrap() {
             let view = row.view;
             let text = format!("{} {:?} {} {}", view.status, view.reason, view.visit, view.output);
             left.steps.insert(view.step.to_string(), text);
         }
-        for row in store.attempts(run, None).await.unwrap() {
+        for row in store.attempts().list(run, None).await.unwrap() {
             let id = row.claim.attempt.to_string().replace(run.as_str(), "RUN");
             left.logs.insert(id.clone(), streams(&store, &row.claim.attempt).await);
             left.attempts.insert(id, row.outcome);

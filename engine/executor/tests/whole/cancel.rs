@@ -45,9 +45,9 @@ async fn a_request_of_another_process_is_obeyed_and_forgotten() {
     let handle = world.engine.drive(&run, secrets, Stop::never()).await.unwrap();
     appears(&world.work().join("up")).await;
     let request = CancelRequest { by: "somebody".to_owned(), kill: true };
-    world.store.request_cancel(&run, request, Clock::real().now()).await.unwrap();
+    world.store.cancels().request(&run, request, Clock::real().now()).await.unwrap();
     assert_eq!(handle.wait().await.unwrap(), RunStatus::Cancelled);
-    assert_eq!(world.store.cancel_request(&run).await.unwrap(), None);
+    assert_eq!(world.store.cancels().get(&run).await.unwrap(), None);
 }
 
 /// Steps end all the time, more often than requests are looked for.
@@ -62,6 +62,6 @@ async fn a_request_of_another_process_is_obeyed_however_busy_the_run_is() {
     let handle = world.engine.drive(&run, secrets, Stop::never()).await.unwrap();
     appears(&world.work().join("up")).await;
     let request = CancelRequest { by: "somebody".to_owned(), kill: true };
-    world.store.request_cancel(&run, request, Clock::real().now()).await.unwrap();
+    world.store.cancels().request(&run, request, Clock::real().now()).await.unwrap();
     assert_eq!(handle.wait().await.unwrap(), RunStatus::Cancelled);
 }

@@ -43,7 +43,7 @@ async fn born(world: &World, run: &RunId) -> RunId {
     loop {
         let facts = world.facts(run).await;
         if let Some(child) = find(&facts)
-            && world.store.run(&child).await.unwrap().is_some()
+            && world.store.runs().get(&child).await.unwrap().is_some()
         {
             return child;
         }
@@ -121,7 +121,7 @@ async fn a_child_of_its_parents_group_runs_in_the_turn_of_its_parent() {
     parent.concurrency = Some(Concurrency { group, cancel_in_progress: false });
     let run = world.submit(parent).await;
     assert_eq!(world.drive(&run).await, RunStatus::Success, "{}", world.why(&run, "sub").await);
-    assert!(world.store.group("deploy").await.unwrap().is_empty());
+    assert!(world.store.groups().members("deploy").await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -136,7 +136,7 @@ async fn a_cancel_reaches_the_child() {
     world.until(&sub, "say", StepStatus::Running).await;
     handle.canceller().cancel("test", false).await;
     assert_eq!(handle.wait().await.unwrap(), RunStatus::Cancelled);
-    let row = world.store.run(&sub).await.unwrap().unwrap();
+    let row = world.store.runs().get(&sub).await.unwrap().unwrap();
     assert_eq!(row.view.status, RunStatus::Cancelled);
 }
 

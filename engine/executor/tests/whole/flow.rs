@@ -87,7 +87,7 @@ async fn a_flaky_step_is_tried_again_and_every_try_has_its_own_log() {
     flaky.options.retry = Some(Retry { max_attempts: 3, delay, ..Retry::default() });
     let (run, status) = world.run(vec![flaky]).await;
     assert_eq!(status, RunStatus::Success);
-    let attempts = world.store.attempts(&run, None).await.unwrap();
+    let attempts = world.store.attempts().list(&run, None).await.unwrap();
     assert_eq!(attempts.len(), 3);
     assert_eq!(world.log(&run, "flaky").await, "try 3\n");
     world.check_rows(&run).await;
@@ -163,7 +163,11 @@ async fn what_a_stranger_wrote_gets_no_secret_whoever_drives_it() {
     let why = world.why(&run, "leak").await;
     assert!(why.contains("TOKEN"), "{why}");
     assert_eq!(world.retry(&run, Reopen::Failed).await.unwrap(), RunStatus::Failed);
-    assert_eq!(world.store.attempts(&run, None).await.unwrap(), [], "no runner was given it");
+    assert_eq!(
+        world.store.attempts().list(&run, None).await.unwrap(),
+        [],
+        "no runner was given it"
+    );
 }
 
 #[tokio::test]
@@ -176,7 +180,7 @@ async fn a_hundred_parallel_steps_and_a_join_end_once_each() {
     steps.push(after("join", "echo all", &needs));
     let (run, status) = world.run(steps).await;
     assert_eq!(status, RunStatus::Success);
-    assert_eq!(world.store.attempts(&run, None).await.unwrap().len(), 101);
+    assert_eq!(world.store.attempts().list(&run, None).await.unwrap().len(), 101);
     assert_eq!(world.log(&run, "s73").await, "73\n");
     world.check_rows(&run).await;
 }

@@ -29,7 +29,7 @@ async fn drive(engine: &Engine, run: &RunId) -> RunStatus {
 }
 
 async fn runner_of(store: &Store, run: &RunId) -> String {
-    let attempts = store.attempts(run, None).await.unwrap();
+    let attempts = store.attempts().list(run, None).await.unwrap();
     attempts[0].runner.clone().unwrap().as_str().to_owned()
 }
 
@@ -74,7 +74,7 @@ async fn a_kept_runner_serves_the_next_run_and_nothing_is_left_of_it_at_the_end(
     assert!(lives(pid));
     pool.close().await.unwrap();
     assert!(!lives(pid));
-    assert!(world.store.runners(None).await.unwrap().is_empty());
+    assert!(world.store.runners().list(None).await.unwrap().is_empty());
     assert_eq!(folders(&state), 0);
     world.check_rows(&second).await;
 }
@@ -108,14 +108,18 @@ async fn a_runner_that_was_started_early_is_used_by_the_run_of_its_workspace_onl
     for workspace in [&elsewhere, &world.work()] {
         pool.warm(workspace, &Ids::random(), false).await.unwrap();
     }
-    assert_eq!(world.store.runners(None).await.unwrap().len(), 2);
+    assert_eq!(world.store.runners().list(None).await.unwrap().len(), 2);
     let run = world.submit(Plan::new("test", vec![bash("a", "pwd -P")])).await;
     assert_eq!(drive(&engine, &run).await, RunStatus::Success);
     let here = std::fs::canonicalize(world.work()).unwrap();
     assert_eq!(world.log(&run, "a").await.trim(), here.to_str().unwrap());
-    assert_eq!(world.store.runners(None).await.unwrap().len(), 1, "the one that waits elsewhere");
+    assert_eq!(
+        world.store.runners().list(None).await.unwrap().len(),
+        1,
+        "the one that waits elsewhere"
+    );
     pool.close().await.unwrap();
-    assert!(world.store.runners(None).await.unwrap().is_empty());
+    assert!(world.store.runners().list(None).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -135,9 +139,9 @@ async fn what_a_dead_engine_kept_is_ended_by_the_next() {
         });
     });
     dead.await.unwrap();
-    assert_eq!(world.store.runners(None).await.unwrap().len(), 2);
+    assert_eq!(world.store.runners().list(None).await.unwrap().len(), 2);
     world.engine.tidy().await.unwrap();
-    assert!(world.store.runners(None).await.unwrap().is_empty());
+    assert!(world.store.runners().list(None).await.unwrap().is_empty());
     assert_eq!(folders(&state), 0);
 }
 
@@ -149,7 +153,7 @@ async fn a_runner_whose_engine_died_while_it_made_it_is_ended_by_the_next() {
     for parts in 1..=3 {
         let (runner, store) = (Ids::random().runner(), &world.store);
         let now = Clock::real().now();
-        store.register_runner(&runner, plue_pool::local::POOL, "00", None, now).await.unwrap();
+        store.runners().register(&runner, plue_pool::local::POOL, "00", None, now).await.unwrap();
         let folder = state.join("runners").join(runner.as_str());
         if parts > 1 {
             std::fs::create_dir_all(&folder).unwrap();
@@ -162,10 +166,10 @@ async fn a_runner_whose_engine_died_while_it_made_it_is_ended_by_the_next() {
         let making = std::fs::File::open(state.join("runners")).unwrap();
         making.lock_shared().unwrap();
         world.engine.tidy().await.unwrap();
-        assert_eq!(store.runners(None).await.unwrap().len(), 1, "{parts}");
+        assert_eq!(store.runners().list(None).await.unwrap().len(), 1, "{parts}");
         drop(making);
         world.engine.tidy().await.unwrap();
-        assert!(store.runners(None).await.unwrap().is_empty(), "{parts}");
+        assert!(store.runners().list(None).await.unwrap().is_empty(), "{parts}");
         assert!(!folder.exists(), "{parts}");
     }
 }

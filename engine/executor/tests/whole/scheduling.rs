@@ -33,7 +33,8 @@ async fn row_2_05_what_no_runner_has_stays_queued_with_the_reason_until_one_has_
     assert!(
         small
             .store
-            .attempts(&run, None)
+            .attempts()
+            .list(&run, None)
             .await
             .unwrap()
             .iter()

@@ -261,8 +261,8 @@ async fn content_of_other_repositories_is_neither_given_nor_revealed() {
     }
     assert_eq!(hostile[6], Answer::Done, "its own content is taken");
     assert!(matches!(hostile[8], Answer::Nothing(_)), "{hostile:?}");
-    assert_eq!(world.store.artifacts(&run).await.unwrap(), []);
-    assert_eq!(world.store.checkpoints(&run).await.unwrap(), []);
+    assert_eq!(world.store.artifacts().list(&run).await.unwrap(), []);
+    assert_eq!(world.store.checkpoints().list(&run).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -272,7 +272,7 @@ async fn content_is_given_to_runs_that_have_it() {
     let (run, owner) = answers(&world, &found, ("mallory/own", "owner")).await;
     assert!(is_part(&owner[1]), "{owner:?}");
     assert_eq!((&owner[0], &owner[2]), (&Answer::Done, &Answer::Done));
-    assert_eq!(world.store.artifacts(&run).await.unwrap().len(), 1);
+    assert_eq!(world.store.artifacts().list(&run).await.unwrap().len(), 1);
     let (_, neighbour) = answers(&world, &found, ("acme/private", "neighbour")).await;
     assert_eq!(neighbour[0], Answer::Missing(Vec::new()), "of the same scope");
     let hit = matches!(&neighbour[1], Answer::Cache { archive, exact: true, .. } if *archive == hash(SECRET));

@@ -22,7 +22,7 @@ fn grouped(run: &str, cancel_in_progress: bool) -> Plan {
 const ALONE: &str = "mkdir lock; echo \"$PLUE_RUN_ID\" >> order; sleep 0.05; rmdir lock";
 
 async fn member(world: &World, run: &RunId) -> Option<GroupMember> {
-    let members = world.store.group("deploy-manual").await.unwrap();
+    let members = world.store.groups().members("deploy-manual").await.unwrap();
     members.into_iter().find(|member| member.run == *run)
 }
 
@@ -33,7 +33,7 @@ async fn await_asks(world: &World, run: &RunId, begins: Option<&RunId>) {
     // It is seen when it was made, when it enters, and each time it asks.
     while seen.len() < 4 {
         if let Some(begins) = begins {
-            world.store.still_in_group(begins, Clock::real().now()).await.unwrap();
+            world.store.groups().refresh(begins, Clock::real().now()).await.unwrap();
         }
         let now = member(world, run).await.map(|member| member.seen_at);
         if !seen.contains(&now) {
@@ -59,7 +59,7 @@ async fn runs_of_a_group_do_not_overlap_and_keep_their_order() {
         assert_eq!(handle.wait().await.unwrap(), RunStatus::Success);
     }
     assert_eq!(std::fs::read_to_string(world.work().join("order")).unwrap(), order);
-    assert!(world.store.group("deploy-manual").await.unwrap().is_empty());
+    assert!(world.store.groups().members("deploy-manual").await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -67,7 +67,7 @@ async fn a_run_that_begins_late_keeps_its_place_before_those_that_were_asked_for
     let world = World::new().await;
     let first = world.submit(grouped(ALONE, false)).await;
     let second = world.submit(grouped(ALONE, false)).await;
-    world.store.still_in_group(&first, Clock::real().now()).await.unwrap();
+    world.store.groups().refresh(&first, Clock::real().now()).await.unwrap();
     let two = world.begin(&second).await;
     await_asks(&world, &second, Some(&first)).await;
     assert_eq!(world.drive(&first).await, RunStatus::Success);
@@ -82,7 +82,7 @@ async fn a_run_that_nobody_begins_keeps_no_other_from_its_turn() {
     let first = world.submit(grouped(ALONE, false)).await;
     let second = world.submit(grouped(ALONE, false)).await;
     // It was asked for long ago.
-    world.store.still_in_group(&first, Timestamp::UNIX_EPOCH).await.unwrap();
+    world.store.groups().refresh(&first, Timestamp::UNIX_EPOCH).await.unwrap();
     assert_eq!(world.drive(&second).await, RunStatus::Success);
     assert_eq!(world.drive(&first).await, RunStatus::Success);
     let order = std::fs::read_to_string(world.work().join("order")).unwrap();
@@ -95,7 +95,7 @@ async fn a_run_that_was_cancelled_by_a_newer_one_before_it_began_does_nothing() 
     let first = world.submit(grouped("echo first > order", true)).await;
     let second = world.submit(grouped("true", true)).await;
     let two = world.begin(&second).await;
-    while world.store.cancel_request(&first).await.unwrap().is_none() {
+    while world.store.cancels().get(&first).await.unwrap().is_none() {
         tokio::task::yield_now().await;
     }
     assert_eq!(world.drive(&first).await, RunStatus::Cancelled);
@@ -117,7 +117,7 @@ async fn a_run_that_is_retried_waits_for_the_run_that_has_the_turn() {
     }
     let opened = async {
         // It left the group when it ended, and asks for its turn as soon as it is back.
-        while world.store.group_of(&first).await.unwrap().is_none() {
+        while world.store.groups().of_run(&first).await.unwrap().is_none() {
             tokio::task::yield_now().await;
         }
         std::fs::write(world.work().join("go"), "").unwrap();
@@ -136,7 +136,7 @@ async fn a_newer_run_cancels_the_one_in_progress_if_the_group_says_so() {
     let second = world.submit(grouped("true", true)).await;
     assert_eq!(world.drive(&second).await, RunStatus::Success);
     assert_eq!(handle.wait().await.unwrap(), RunStatus::Cancelled);
-    let why = world.store.run(&first).await.unwrap().unwrap().view.reason.unwrap();
+    let why = world.store.runs().get(&first).await.unwrap().unwrap().view.reason.unwrap();
     assert!(why.contains(second.as_str()), "{why}");
 }
 
@@ -186,7 +186,7 @@ async fn a_clock_that_is_set_takes_the_turn_from_nobody_who_lives() {
     let one = world.begin(&first).await;
     world.until(&first, "a", StepStatus::Running).await;
     // By the clock of whoever comes next, it was not heard of for half a century.
-    world.store.still_in_group(&first, Timestamp::UNIX_EPOCH).await.unwrap();
+    world.store.groups().refresh(&first, Timestamp::UNIX_EPOCH).await.unwrap();
     let second = world.submit(grouped("echo second >> order", false)).await;
     let two = world.begin(&second).await;
     await_asks(&world, &second, None).await;
@@ -208,7 +208,7 @@ async fn groups_of_two_repositories_that_share_a_name_have_nothing_to_do_with_ea
     let other = world.submit_for(grouped("true", true), in_repository("acme/site")).await;
     assert_eq!(world.drive(&other).await, RunStatus::Success);
     assert_eq!(world.step(&first, "a").await, StepStatus::Running);
-    let key = world.store.group_of(&first).await.unwrap().unwrap();
+    let key = world.store.groups().of_run(&first).await.unwrap().unwrap();
     assert_eq!(plue_store::group_name(Some("acme/shop"), &key), "deploy-manual");
     assert_eq!(plue_store::group_name(None, "deploy-manual"), "deploy-manual");
     let second = world.submit_for(grouped("true", true), shop()).await;
@@ -226,7 +226,7 @@ async fn a_stranger_waits_only_for_runs_of_his_pull_request_in_its_repository() 
     while world.why(&run, "a").await.is_empty() {
         changes.changed().await.unwrap();
     }
-    let key = world.store.group_of(&run).await.unwrap().unwrap();
+    let key = world.store.groups().of_run(&run).await.unwrap().unwrap();
     let name = plue_store::group_name(Some("acme/shop"), &key);
     assert_eq!(name, "pull request 7 of acme/shop, from a fork: deploy-pull_request");
     assert_ne!(name, key);
@@ -249,7 +249,7 @@ async fn untrusted_runs_never_touch_turns_of_trusted_ones() {
     // The sandbox is switched off: only the event shows that the commit is a fork's.
     let fork = world.submit_for(deploys("exec sleep 600"), from_fork(7)).await;
     let is_apart = async |run: &RunId| {
-        let key = world.store.group_of(run).await.unwrap().unwrap();
+        let key = world.store.groups().of_run(run).await.unwrap().unwrap();
         assert!(key.contains("from a fork: deploys"), "{key}");
         assert_eq!(world.step(&first, "a").await, StepStatus::Running);
     };
@@ -278,10 +278,10 @@ async fn a_run_that_entered_a_group_by_its_bare_name_goes_over_to_that_of_its_re
     let gate = "until test -e go; do sleep 0.01; done";
     let run = world.submit_for(grouped(gate, false), in_repository("acme/shop")).await;
     let now = Timestamp::UNIX_EPOCH;
-    world.store.join_group(&run, "deploy-manual", now, now).await.unwrap();
+    world.store.groups().join(&run, "deploy-manual", now, now).await.unwrap();
     let handle = world.begin(&run).await;
     world.until(&run, "a", StepStatus::Running).await;
-    let key = world.store.group_of(&run).await.unwrap();
+    let key = world.store.groups().of_run(&run).await.unwrap();
     assert_eq!(key.as_deref(), Some("acme/shop: deploy-manual"));
     std::fs::write(world.work().join("go"), "").unwrap();
     assert_eq!(handle.wait().await.unwrap(), RunStatus::Success);

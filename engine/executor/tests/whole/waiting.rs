@@ -56,7 +56,7 @@ async fn row_0_04_an_approval_is_answered_while_the_engine_runs() {
     answer(&world, &run, yes("ann")).await.unwrap();
     assert_eq!(handle.wait().await.unwrap(), RunStatus::Success);
     assert_eq!(world.log(&run, "ship").await, "shipped\n");
-    assert!(world.store.decisions(&run).await.unwrap().is_empty(), "the journal has it");
+    assert!(world.store.decisions().list(&run).await.unwrap().is_empty(), "the journal has it");
     world.check_rows(&run).await;
 }
 
@@ -150,7 +150,7 @@ async fn a_pause_takes_as_long_as_it_says_and_no_place() {
     plan.max_parallel = Some(1);
     let run = world.submit(plan).await;
     assert_eq!(world.drive(&run).await, RunStatus::Success);
-    let rows = world.store.steps(&run).await.unwrap();
+    let rows = world.store.runs().steps(&run).await.unwrap();
     let view = |id: &str| &rows.iter().find(|row| row.view.step.as_str() == id).unwrap().view;
     let (nap, beside) = (view("w"), view("b"));
     let slept = nap.ended_at.unwrap().duration_since(nap.started_at.unwrap());
@@ -166,7 +166,7 @@ async fn a_message_ends_the_wait_that_it_fits() {
     world.until(&run, "w", StepStatus::Waiting).await;
     let now = || Clock::real().now();
     for n in 1..=2 {
-        world.store.emit("built", json!({"n": n}), "ann", now()).await.unwrap();
+        world.store.topics().emit("built", json!({"n": n}), "ann", now()).await.unwrap();
     }
     assert_eq!(handle.wait().await.unwrap(), RunStatus::Success);
     let output = world.output(&run, "w").await;
@@ -182,7 +182,7 @@ async fn a_message_that_comes_before_its_step_is_ready_is_not_missed() {
     let run = world.submit(Plan::new("t", vec![bash("first", hold), listen])).await;
     let handle = world.begin(&run).await;
     world.until(&run, "first", StepStatus::Running).await;
-    world.store.emit("built", json!(1), "ann", Clock::real().now()).await.unwrap();
+    world.store.topics().emit("built", json!(1), "ann", Clock::real().now()).await.unwrap();
     std::fs::write(world.work().join("go"), "").unwrap();
     assert_eq!(handle.wait().await.unwrap(), RunStatus::Success);
 }

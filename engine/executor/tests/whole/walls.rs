@@ -250,7 +250,7 @@ async fn a_fork_bomb_is_bounded_and_nothing_outlives_the_run() {
     assert_eq!(world.log(&run, "large").await, "MemoryError\ntried\n");
     assert!(!anybody(&mark), "a process of the steps has outlived them");
     // Not kept for anybody else, although there is room.
-    assert_eq!(world.store.runners(None).await.unwrap(), []);
+    assert_eq!(world.store.runners().list(None).await.unwrap(), []);
     let left = std::fs::read_dir(world.directory.path().join("state/runners")).unwrap();
     assert_eq!(left.count(), 0);
 }
@@ -310,7 +310,7 @@ async fn where_there_are_no_walls_no_step_of_a_stranger_is_started() {
         changes.changed().await.unwrap();
     }
     assert_eq!(world.step(&run, "a").await, StepStatus::Queued);
-    assert_eq!(world.store.runners(None).await.unwrap(), []);
+    assert_eq!(world.store.runners().list(None).await.unwrap(), []);
     handle.canceller().cancel("test", false).await;
     assert_eq!(handle.wait().await.unwrap(), RunStatus::Cancelled);
     assert!(!Path::new(&world.work().join("ran")).exists());

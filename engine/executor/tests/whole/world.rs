@@ -212,32 +212,32 @@ impl World {
     }
 
     pub(crate) async fn output(&self, run: &RunId, step: &str) -> serde_json::Value {
-        let steps = self.store.steps(run).await.unwrap();
+        let steps = self.store.runs().steps(run).await.unwrap();
         steps.into_iter().find(|row| row.view.step.as_str() == step).unwrap().view.output
     }
 
     pub(crate) async fn why(&self, run: &RunId, step: &str) -> String {
-        let steps = self.store.steps(run).await.unwrap();
+        let steps = self.store.runs().steps(run).await.unwrap();
         let row = steps.into_iter().find(|row| row.view.step.as_str() == step).unwrap();
         row.view.reason.map_or(String::new(), |reason| reason.to_string())
     }
 
     pub(crate) async fn step(&self, run: &RunId, step: &str) -> StepStatus {
-        let steps = self.store.steps(run).await.unwrap();
+        let steps = self.store.runs().steps(run).await.unwrap();
         steps.iter().find(|row| row.view.step.as_str() == step).unwrap().view.status
     }
 
     /// The log of a step's last attempt.
     pub(crate) async fn log(&self, run: &RunId, step: &str) -> String {
-        let attempts = self.store.attempts(run, Some(&StepId::new(step))).await.unwrap();
+        let attempts = self.store.attempts().list(run, Some(&StepId::new(step))).await.unwrap();
         let attempt = &attempts.last().unwrap().claim.attempt;
-        let pieces = self.store.read_log(attempt, LogRange::Bytes(0..u64::MAX)).await.unwrap();
+        let pieces = self.store.logs().read(attempt, LogRange::Bytes(0..u64::MAX)).await.unwrap();
         let bytes = pieces.into_iter().flat_map(|piece| piece.bytes).collect();
         String::from_utf8(bytes).unwrap()
     }
 
     pub(crate) async fn facts(&self, run: &RunId) -> Vec<Fact> {
-        let stored = self.store.load_run(run).await.unwrap().unwrap();
+        let stored = self.store.runs().load(run).await.unwrap().unwrap();
         stored.journal.into_iter().map(|(_, fact)| fact).collect()
     }
 
@@ -245,7 +245,7 @@ impl World {
     pub(crate) async fn check_rows(&self, run: &RunId) {
         let loaded = self.engine.load(run).await.unwrap();
         assert_eq!(loaded.row.view, loaded.run.view());
-        for row in self.store.steps(run).await.unwrap() {
+        for row in self.store.runs().steps(run).await.unwrap() {
             assert_eq!(Some(&row.view), loaded.run.step_view(&row.view.step).as_ref());
         }
     }

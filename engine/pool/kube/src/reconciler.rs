@@ -111,7 +111,8 @@ impl Manager {
     pub async fn publish(&self) -> Result<(), plue_store::Error> {
         let ManagerOptions { pool, spec, shown, .. } = &self.options;
         self.store
-            .put_pool(NewPool {
+            .pools()
+            .put(NewPool {
                 name: pool.clone(),
                 kind: PoolKind::Kubernetes,
                 spec: shown.clone(),
@@ -127,18 +128,18 @@ impl Manager {
     /// [`plue_store::Error`] of the database. Errors of the API server are logged, and end nothing.
     pub async fn pass(&mut self, waiting: u32) -> Result<Pass, plue_store::Error> {
         let pool = self.options.pool.clone();
-        let Some(fence) = self.store.lead_pool(&pool, &self.options.engine).await? else {
+        let Some(fence) = self.store.pools().lead(&pool, &self.options.engine).await? else {
             self.memory = Memory::default();
             return Ok(Pass::NotLeading);
         };
         let Some(spec) = self.spec().await? else { return Ok(Pass::NotLeading) };
         let now = self.clock.now();
         let since = now.saturating_sub(ARRIVAL_WINDOW).unwrap_or(now);
-        let arrivals = self.store.pool_arrivals(&pool, since).await?;
+        let arrivals = self.store.pools().arrivals(&pool, since).await?;
         let demand =
             Demand { waiting, coming: 0, arrivals, window: ARRIVAL_WINDOW, refill: REFILL };
         // Rows before pods: only then is a missing pod one that has gone.
-        let rows: Vec<_> = self.store.pod_runners(&pool).await?.into_iter().map(view).collect();
+        let rows: Vec<_> = self.store.pods().list(&pool).await?.into_iter().map(view).collect();
         let pods = self.api.list().await;
         if let Err(error) = &pods {
             tracing::warn!(%pool, %error, "failed to list pods; the next pass tries again");
@@ -147,7 +148,7 @@ impl Manager {
         let snapshot = Snapshot { rows: &rows, pods: pods.as_deref(), demand, now };
         let decision = decide(&spec, &self.memory, snapshot);
         self.memory = decision.memory.clone();
-        self.store.pool_degraded(&pool, decision.degraded.as_deref()).await?;
+        self.store.pools().set_degraded(&pool, decision.degraded.as_deref()).await?;
         for action in &decision.actions {
             self.act(&spec, fence, action).await?;
         }
@@ -156,7 +157,7 @@ impl Manager {
 
     /// The configured settings with the changes of operators.
     async fn spec(&self) -> Result<Option<PoolSpec>, plue_store::Error> {
-        let pools = self.store.pools().await?;
+        let pools = self.store.pools().list().await?;
         let row = pools.into_iter().find(|row| row.name == self.options.pool);
         Ok(row.map(|row| {
             let mut spec = self.options.spec.clone();
@@ -178,21 +179,21 @@ impl Manager {
             Action::Create { target, max } => self.create(spec, fence, *target, *max).await?,
             Action::CreatePod { runner } => self.create_pod(runner).await?,
             Action::Bind { runner, uid } => {
-                self.store.pod_bound(runner, &uid.0).await?;
+                self.store.pods().bound(runner, &uid.0).await?;
             }
             Action::Drain { runner, reason } => {
-                self.store.pod_drain(runner, reason, now).await?;
+                self.store.pods().drain(runner, reason, now).await?;
             }
             Action::Gone { runner, uid, unclaimed, reason } => {
                 let (runner, reason) = (runner.clone(), reason.clone());
                 let pod_uid = uid.as_ref().map(|uid| uid.0.clone());
                 let gone = PodGone { runner, pod_uid, unclaimed: *unclaimed, reason, at: now };
-                self.store.pod_gone(gone).await?;
+                self.store.pods().gone(gone).await?;
             }
             Action::Delete { name, uid } => self.delete(name, uid).await,
             Action::Collect { runner, name, uid, old } => {
                 // Read again: the snapshot may be older than the row.
-                let is_orphan = match self.store.runner(runner).await? {
+                let is_orphan = match self.store.runners().get(runner).await? {
                     Some(row) => row.state == RunnerState::Gone,
                     None => *old,
                 };
@@ -225,7 +226,7 @@ impl Manager {
             max,
             at: self.clock.now(),
         };
-        match self.store.pod_create(new).await? {
+        match self.store.pods().create(new).await? {
             PodCreated::Inserted => self.create_pod(&runner).await,
             PodCreated::Fenced | PodCreated::Enough => Ok(()),
         }
@@ -234,7 +235,7 @@ impl Manager {
     async fn create_pod(&mut self, runner: &RunnerId) -> Result<(), plue_store::Error> {
         match self.api.create(runner).await {
             Ok(uid) => {
-                self.store.pod_bound(runner, &uid.0).await?;
+                self.store.pods().bound(runner, &uid.0).await?;
             }
             Err(ApiError::Unavailable(reason)) => {
                 tracing::warn!(%runner, reason, "failed to create a pod; the next pass tries again");
@@ -245,7 +246,7 @@ impl Manager {
                 self.memory.backoff.fail(self.clock.now(), reason.clone());
                 let (runner, at) = (runner.clone(), self.clock.now());
                 let gone = PodGone { runner, pod_uid: None, unclaimed: true, reason, at };
-                self.store.pod_gone(gone).await?;
+                self.store.pods().gone(gone).await?;
             }
         }
         Ok(())

@@ -28,7 +28,7 @@ const READING: Limits = Limits {
 impl Responder {
     /// The scope of the run that the runner works for; `None`: it works for none.
     async fn own_scope(&mut self) -> Result<Option<String>, plue_store::Error> {
-        let runner = self.store.runner(&self.runner).await?;
+        let runner = self.store.runners().get(&self.runner).await?;
         let Some(run) = runner.and_then(|row| row.group) else { return Ok(None) };
         if let Some((known, scope)) = &self.scope
             && *known == run
@@ -47,7 +47,7 @@ impl Responder {
         blobs: Vec<BlobHash>,
     ) -> Result<Answer, plue_store::Error> {
         let missing = match self.own_scope().await? {
-            Some(scope) => self.store.missing_from_scope(&scope, &blobs).await?,
+            Some(scope) => self.store.blob_grants().missing(&scope, &blobs).await?,
             None => blobs,
         };
         Ok(Answer::Missing(missing))
@@ -63,7 +63,7 @@ impl Responder {
         // loses one.
         if offset == 0 || self.reading != Some(*blob) {
             self.reading = None;
-            if !self.store.missing_from_scope(&scope, &[*blob]).await?.is_empty() {
+            if !self.store.blob_grants().missing(&scope, &[*blob]).await?.is_empty() {
                 return Ok(no_blob(blob));
             }
             self.reading = Some(*blob);
@@ -77,15 +77,16 @@ impl Responder {
         blob: &BlobHash,
         offset: u64,
     ) -> Result<Answer, plue_store::Error> {
-        let Some(stat) = self.store.blob_stat(blob).await? else { return Ok(no_blob(blob)) };
-        let bytes = self.store.read_blob(blob, offset, MAX_PART_BYTES).await?.unwrap_or_default();
+        let Some(stat) = self.store.blobs().stat(blob).await? else { return Ok(no_blob(blob)) };
+        let bytes =
+            self.store.blobs().read(blob, offset, MAX_PART_BYTES).await?.unwrap_or_default();
         Ok(Answer::Part { bytes: Bytes(bytes), size: stat.size })
     }
 
     /// Grants the run's scope content that the run has sent.
     pub(super) async fn grant(&mut self, blobs: &[BlobHash]) -> Result<(), plue_store::Error> {
         match self.own_scope().await? {
-            Some(scope) => self.store.grant_blobs(&scope, blobs).await,
+            Some(scope) => self.store.blob_grants().add(&scope, blobs).await,
             None => Ok(()),
         }
     }
@@ -106,7 +107,7 @@ impl Responder {
             | Answer::Nothing(_)
             | Answer::Refused(_) => Vec::new(),
         };
-        self.store.grant_blobs(scope, &blobs).await?;
+        self.store.blob_grants().add(scope, &blobs).await?;
         Ok(answer)
     }
 
@@ -122,12 +123,12 @@ impl Responder {
             Record::Checkpoint(checkpoint) => checkpoint.changes.into_iter().collect(),
             Record::Pure(_) | Record::Note(_) => Vec::new(),
         };
-        if !self.store.missing_from_scope(scope, &named).await?.is_empty() {
+        if !self.store.blob_grants().missing(scope, &named).await?.is_empty() {
             return Ok(Some(not_sent()));
         }
         let Record::Checkpoint(checkpoint) = record else { return Ok(None) };
         let Some(changes) = checkpoint.changes else { return Ok(None) };
-        let Some(bytes) = self.store.whole_blob(&changes, MAX_CHANGES_BYTES).await? else {
+        let Some(bytes) = self.store.blobs().whole(&changes, MAX_CHANGES_BYTES).await? else {
             return Ok(Some(not_sent()));
         };
         named = match foreign::compute(READING, move |_| Ok::<_, Stopped>(content(&bytes))).await {
@@ -135,7 +136,7 @@ impl Responder {
             Ok(None) => return Ok(Some(Answer::Refused(unreadable()))),
             Err(error) => return Ok(Some(Answer::Refused(error.to_string()))),
         };
-        let missing = self.store.missing_from_scope(scope, &named).await?;
+        let missing = self.store.blob_grants().missing(scope, &named).await?;
         Ok((!missing.is_empty()).then(not_sent))
     }
 }

@@ -96,8 +96,8 @@ impl Fleet {
             code: CloseCode::Auth,
             reason: "the credential is not that of a runner of this server".to_owned(),
         };
-        let row = store.runner(&hello.runner).await.map_err(busy)?;
-        let hash = store.runner_credential(&hello.runner).await.map_err(busy)?;
+        let row = store.runners().get(&hello.runner).await.map_err(busy)?;
+        let hash = store.registrations().credential(&hello.runner).await.map_err(busy)?;
         let (Some(row), Some(hash)) = (row.filter(is_remote), hash) else { return Err(wrong()) };
         let shown = hex::encode(Sha256::digest(hello.token.as_bytes()));
         if bool::from(shown.as_bytes().ct_eq(hash.as_bytes())) {
@@ -130,7 +130,7 @@ impl Fleet {
                 }
                 () = self.0.clock.sleep(LOOK_EVERY) => {}
             }
-            match self.0.store.runner(&row.id).await {
+            match self.0.store.runners().get(&row.id).await {
                 Ok(Some(now)) => row = now,
                 Ok(None) | Err(_) => return,
             }

@@ -41,7 +41,7 @@ impl Fleet {
         if served.is_empty() {
             return Ok(());
         }
-        let rows = self.0.store.runners(None).await?;
+        let rows = self.0.store.runners().list(None).await?;
         for id in &served {
             let row = rows.iter().find(|row| row.id == *id);
             if row.is_none() {
@@ -53,7 +53,7 @@ impl Fleet {
             }
         }
         if notes_seen {
-            self.0.store.runner_seen(self.connected(), self.0.clock.now()).await?;
+            self.0.store.runners().seen(self.connected(), self.0.clock.now()).await?;
         }
         Ok(())
     }
@@ -62,7 +62,7 @@ impl Fleet {
     async fn note_gone(&self, id: &RunnerId) -> Result<(), plue_store::Error> {
         let is_leased = self.slots().get(id).is_some_and(|slot| slot.idle.is_none());
         if is_leased {
-            let row = self.0.store.runner(id).await?;
+            let row = self.0.store.runners().get(id).await?;
             let reason = row.and_then(|row| row.reason).unwrap_or_else(|| "removed".to_owned());
             if let Some(slot) = self.slots().get(id) {
                 slot.gone.send_replace(Some(reason));

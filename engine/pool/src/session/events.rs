@@ -171,7 +171,8 @@ impl EventBuffer {
         batch.sort_by(|(a, _), (b, _)| a.attempt.cmp(&b.attempt));
         let claims = batch.iter().map(|(claim, _)| claim.clone()).collect();
         let (store, runner, epoch) = (self.store.clone(), self.runner.clone(), self.epoch);
-        let write = Box::pin(async move { store.append_events_of((&runner, epoch), batch).await });
+        let write =
+            Box::pin(async move { store.journal().append_of((&runner, epoch), batch).await });
         self.write = Some(BatchWrite { write, claims, reports });
     }
 

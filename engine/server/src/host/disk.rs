@@ -14,7 +14,7 @@ use plue_executor::{
 };
 use plue_flow::quotas::Quotas;
 use plue_runtime::{Phase, clock::Mark, metrics::names};
-use plue_store::{Store, places::EnginePlaces};
+use plue_store::{Store, capacity::EngineCapacity};
 
 use crate::{error::Error, process::Process, workspaces::Workspaces};
 
@@ -132,7 +132,7 @@ impl DiskWatch {
         };
         if let (Some(_), Some(state)) = self.measure(half).await {
             let by = format!("plue: it is from a fork, and the disk is nearly full: {state}");
-            match self.store.cancel_untrusted(&by).await {
+            match self.store.cancels().request_for_untrusted(&by).await {
                 Ok(count) => {
                     tracing::warn!(count, state, "disk nearly full; runs of forks cancelled")
                 }
@@ -150,12 +150,12 @@ impl DiskWatch {
             true => self.engine.id().await?,
             false => ONLY_ENGINE.to_owned(),
         };
-        let places = EnginePlaces {
+        let places = EngineCapacity {
             engine,
             quotas: self.quotas,
             low_disk: self.state.low(),
             seen_at: self.process.clock.now(),
         };
-        Ok(self.store.put_places(&places).await?)
+        Ok(self.store.capacity().put(&places).await?)
     }
 }

@@ -213,7 +213,7 @@ impl RunHost {
     async fn record_obstacle(&self, run: &RunId, error: &Error) {
         let Some(obstacle) = obstacle(error) else { return };
         let now = self.process.clock.now();
-        if let Err(error) = self.store.put_obstacle(run, &obstacle, now).await {
+        if let Err(error) = self.store.runs().put_obstacle(run, &obstacle, now).await {
             tracing::warn!(%run, %error, "failed to record the obstacle of a run; the next try records it");
         }
     }

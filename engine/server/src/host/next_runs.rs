@@ -24,9 +24,9 @@ impl RunHost {
     /// The runs of this machine to drive next.
     pub(super) async fn next_local(&self, drivers: &Drivers) -> Result<Vec<RunRow>, Error> {
         let of_each = self.quotas.max_runs + drivers.len() + SPARE;
-        let rows = self.store.oldest_unfinished(of_each).await?;
+        let rows = self.store.runs().oldest_unfinished(of_each).await?;
         let ending: HashSet<RunId> =
-            self.store.cancelled_runs(MAX_ENDING).await?.into_iter().collect();
+            self.store.cancels().runs(MAX_ENDING).await?.into_iter().collect();
         let (mut busy, mut own) = (Busy::default(), 0);
         let mut waiting = Vec::with_capacity(rows.len());
         // At most one run that may crash its engine is tried at a time.

@@ -62,8 +62,8 @@ impl Schedules {
     /// The database; the remaining ticks stay due.
     async fn store_due_ticks(&self) -> Result<usize, Error> {
         let mut made = 0;
-        let pauses = self.store.pauses(None).await?;
-        for row in self.store.registered(None).await? {
+        let pauses = self.store.pauses().list(None).await?;
+        for row in self.store.repos().registered(None).await? {
             if schedule_pause(&pauses, &row.repo, &row.workflow).is_some() {
                 continue;
             }
@@ -93,9 +93,9 @@ impl Schedules {
             tz: tz.to_owned(),
             due_at,
         };
-        let Some(last) = self.store.last_tick(&tick(now)).await? else {
+        let Some(last) = self.store.repos().last_tick(&tick(now)).await? else {
             // A new schedule is due from now on.
-            self.store.take_tick(tick(now), now).await?;
+            self.store.repos().take_tick(tick(now), now).await?;
             return Ok(0);
         };
         let last = floor.map_or(last, |floor| last.max(floor));
@@ -110,10 +110,10 @@ impl Schedules {
         for at in due.ticks.iter().copied() {
             // The delivery comes first, so that a crash cannot lose the tick.
             self.store_tick(row, (cron, tz), at).await?;
-            made += usize::from(self.store.take_tick(tick(at), now).await?);
+            made += usize::from(self.store.repos().take_tick(tick(at), now).await?);
         }
         if let Some(latest) = due.latest {
-            self.store.take_tick(tick(latest), now).await?;
+            self.store.repos().take_tick(tick(latest), now).await?;
         }
         Ok(made)
     }
@@ -125,7 +125,7 @@ impl Schedules {
         (cron, tz): (&str, &str),
         at: Timestamp,
     ) -> Result<(), Error> {
-        let Some(repo) = self.store.repo(&row.repo).await? else { return Ok(()) };
+        let Some(repo) = self.store.repos().get(&row.repo).await? else { return Ok(()) };
         let due = DueTick {
             file: row.file.clone(),
             workflow: row.workflow.clone(),
@@ -144,7 +144,7 @@ impl Schedules {
             state: DeliveryState::New,
             note: None,
         };
-        self.store.receive(delivery).await?;
+        self.store.deliveries().receive(delivery).await?;
         Ok(())
     }
 }

@@ -63,7 +63,9 @@ impl BasePlans {
         let Dispatcher { store, mirrors, plans, .. } = dispatcher;
         let Some(pr) = &event.pull_request else { return Ok(Self::default()) };
         // Only forge reports and the gate of untrusted events need the comparison.
-        if context.trust == Trust::Own && store.outlet(context.repo).await?.is_none() {
+        if context.trust == Trust::Own
+            && store.reports().forge_reporter(context.repo).await?.is_none()
+        {
             return Ok(Self::default());
         }
         let base = match CommitId::new(&pr.base.sha) {

@@ -166,11 +166,11 @@ impl Dispatcher {
         let repo = &target.repo.name;
         let is_allowed = match &gate {
             Gate::Open if target.context.event.pull_request.is_some() => {
-                self.store.allowed_by(repo, target.commit.as_str()).await?.is_some()
+                self.store.untrusted().allowed_by(repo, target.commit.as_str()).await?.is_some()
             }
             gate => gate.is_allowed(),
         };
-        let pauses = self.store.pauses(Some(std::slice::from_ref(repo))).await?;
+        let pauses = self.store.pauses().list(Some(std::slice::from_ref(repo))).await?;
         Ok(Admission { pauses, gate, is_allowed, not_writer: None })
     }
 
@@ -196,8 +196,11 @@ impl Dispatcher {
             return Ok(());
         }
         let by = format!("plue: pull request {} has the newer head {commit}", pull.number);
-        let count =
-            self.store.cancel_superseded(&repo.name, pull.number, commit.as_str(), &by).await?;
+        let count = self
+            .store
+            .cancels()
+            .request_for_superseded(&repo.name, pull.number, commit.as_str(), &by)
+            .await?;
         names::RUNS_STOPPED.add(count, &[("reason", "superseded")]);
         Ok(())
     }

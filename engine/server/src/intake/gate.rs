@@ -44,7 +44,7 @@ impl Gate {
         }
         let pool = engine.is_apart().await;
         let (repo, sha) = (&target.repo.name, target.commit.as_str());
-        let allowed = store.allowed_by(repo, sha).await?.is_some();
+        let allowed = store.untrusted().allowed_by(repo, sha).await?.is_some();
         Ok(Self::Untrusted { pool, allowed })
     }
 

@@ -65,7 +65,7 @@ impl Identity {
             return Ok(Owner::Watched(hooked, None));
         };
         let id = id.as_deref();
-        let known_as = self.store.repos_known_as(&hooked.forge, id, name).await?;
+        let known_as = self.store.repos().known_as(&hooked.forge, id, name).await?;
         let is_hooked = |repo: &RepoRow| repo.name == hooked.name;
         if known_as.iter().any(is_hooked) {
             return self.verify_id(hooked, name, id).await;
@@ -78,7 +78,7 @@ impl Identity {
                 return self.verify_id(repo, name, id).await;
             }
             let (delivery, digest) = (&claimed.row, digest_of(&claimed.row));
-            if !self.store.route_delivery(delivery, &repo.hook, digest).await? {
+            if !self.store.deliveries().route(delivery, &repo.hook, digest).await? {
                 let why = format!("{} has it by its own webhook", repo.name);
                 return Ok(Owner::Refused(why));
             }
@@ -95,7 +95,7 @@ impl Identity {
     /// Compares the forge's id with the recorded one.
     async fn verify_id(&self, repo: RepoRow, name: &str, id: Option<&str>) -> Result<Owner, Error> {
         let Some(id) = id else {
-            return Ok(match self.store.repo_identity(&repo.name).await? {
+            return Ok(match self.store.repos().identity(&repo.name).await? {
                 None => Owner::Watched(repo, None),
                 Some(known) => {
                     let known = known.forge_id;
@@ -106,7 +106,7 @@ impl Identity {
             });
         };
         let now = self.clock.now();
-        match self.store.recognise(&repo.name, id, name, now).await? {
+        match self.store.repos().recognise(&repo.name, id, name, now).await? {
             Recognised::First | Recognised::Same => {
                 let is_renamed = !repo.name.eq_ignore_ascii_case(name);
                 let remark = is_renamed.then(|| {

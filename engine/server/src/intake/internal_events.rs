@@ -123,7 +123,7 @@ impl InternalEvents {
             Err(why) => return ignored(why),
         };
         let rows = self.registered(repo).await?;
-        let pauses = self.store.pauses(Some(std::slice::from_ref(&repo.name))).await?;
+        let pauses = self.store.pauses().list(Some(std::slice::from_ref(&repo.name))).await?;
         let mut log = DispatchLog::default();
         for row in &rows {
             let named = WorkflowName { name: &row.workflow, file: &row.file };
@@ -155,7 +155,7 @@ impl InternalEvents {
     /// The registered plans. Before the first push of a repository, the head of its default branch is
     /// registered first.
     async fn registered(&self, repo: &RepoRow) -> Result<Vec<RegisteredRow>, Error> {
-        let rows = self.store.registered(Some(std::slice::from_ref(&repo.name))).await?;
+        let rows = self.store.repos().registered(Some(std::slice::from_ref(&repo.name))).await?;
         if !rows.is_empty() {
             return Ok(rows);
         }
@@ -166,7 +166,7 @@ impl InternalEvents {
         let view = self.plans.view(mirror.folder(), &commit, None).await?;
         let files = self.plans.workflow_files(&view).await?;
         self.plans.register(&repo.name, &commit, (&view, &files)).await?;
-        Ok(self.store.registered(Some(std::slice::from_ref(&repo.name))).await?)
+        Ok(self.store.repos().registered(Some(std::slice::from_ref(&repo.name))).await?)
     }
 
     /// Submits the run of one plan; a repeated delivery submits the same one.
@@ -180,7 +180,7 @@ impl InternalEvents {
         let cause = format!("{} {} {}", delivery.forge, delivery.hook, delivery.id);
         let id =
             self.submitter.reserve_id(&cause, &format!("{} {}", row.file, row.workflow)).await?;
-        if self.store.run(&id).await?.is_some() {
+        if self.store.runs().get(&id).await?.is_some() {
             return Ok(DispatchedPlan::Run(id));
         }
         let sha = internal.sha.as_deref().unwrap_or(&row.sha);
@@ -221,7 +221,9 @@ impl InternalEvents {
         {
             return skipped(reason);
         }
-        if is_untrusted && self.store.allowed_by(&repo.name, commit.as_str()).await?.is_none() {
+        if is_untrusted
+            && self.store.untrusted().allowed_by(&repo.name, commit.as_str()).await?.is_none()
+        {
             let why = "the change is from a fork".to_owned();
             return Ok(DispatchedPlan::Stopped(DispatchResult::Held, why));
         }
@@ -275,7 +277,7 @@ impl InternalEvents {
         let Ok(ended) = serde_json::from_slice::<Ended>(&delivery.body) else {
             return Ok(Err("it tells of no run".to_owned()));
         };
-        if self.store.run(&ended.run).await?.is_none() {
+        if self.store.runs().get(&ended.run).await?.is_none() {
             return Ok(Err(format!("run {} is not kept any more", ended.run)));
         }
         let loaded = Loaded::read(&self.store, &ended.run).await?;

@@ -53,7 +53,7 @@ async fn receive(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let watched = match is_repo_name(&repo) {
-        true => inbound.store.repo(&repo).await?,
+        true => inbound.store.repos().get(&repo).await?,
         false => None,
     };
     let secrets = match &watched {

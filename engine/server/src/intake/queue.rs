@@ -126,7 +126,7 @@ impl Intake {
     /// The database.
     pub(crate) async fn run_once(&self) -> Result<usize, Error> {
         let mut settled = 0;
-        for waiting in self.store.waiting_queues(self.process.clock.now()).await? {
+        for waiting in self.store.delivery_queues().waiting(self.process.clock.now()).await? {
             if let Some(claimed) = self.claim(&waiting.queue).await? {
                 settled += usize::from(self.clone().work_off(claimed).await);
             }
@@ -136,7 +136,7 @@ impl Intake {
 
     /// Starts work on due deliveries up to the limit.
     async fn fill(&self, turns: &mut Turns, in_progress: &mut InProgress) -> Result<(), Error> {
-        let waiting = self.store.waiting_queues(self.process.clock.now()).await?;
+        let waiting = self.store.delivery_queues().waiting(self.process.clock.now()).await?;
         for waiting in turns.next(waiting) {
             let Some(claimed) = self.claim(&waiting.queue).await? else { continue };
             turns.begin(&waiting);
@@ -154,7 +154,7 @@ impl Intake {
             false => None,
         };
         let now = self.process.clock.now();
-        Ok(self.store.claim_delivery(queue, engine.as_deref(), now).await?)
+        Ok(self.store.delivery_queues().claim(queue, engine.as_deref(), now).await?)
     }
 
     /// Works on a delivery and on the next ones of its queue for one [`TURN`], so that many cheap deliveries
@@ -220,20 +220,20 @@ impl Intake {
         let (store, row) = (&self.store, &claimed.row);
         match end {
             End::Settled => {}
-            End::Stopped => store.release_delivery(claimed).await?,
+            End::Stopped => store.delivery_queues().release(claimed).await?,
             End::Interrupted(why) if claimed.begun >= MAX_INTERRUPTIONS => {
                 let note = format!(
                     "set aside: work on it broke off {MAX_INTERRUPTIONS} times, the last time because \
                      {why}; `plue event retry` tries it again"
                 );
                 tracing::warn!(delivery = row.id, forge = row.forge, why, "set a delivery aside");
-                store.settle_delivery(claimed, DeliveryState::Failed, &note).await?;
+                store.deliveries().settle_one(claimed, DeliveryState::Failed, &note).await?;
             }
             End::Interrupted(why) => {
                 let next_at = self.retry_at(claimed.begun);
                 let note = format!("{why}; it is tried again");
                 tracing::warn!(delivery = row.id, forge = row.forge, why, "a delivery is retried");
-                store.put_off_delivery(claimed, next_at, &note).await?;
+                store.delivery_queues().put_off(claimed, next_at, &note).await?;
             }
             End::Failed(error) => self.record_failure(claimed, error).await?,
         }
@@ -247,17 +247,23 @@ impl Intake {
         if tries >= MAX_TRIES {
             let note = format!("gave up after {tries} tries: {why}");
             tracing::warn!(delivery = row.id, forge = row.forge, %error, "gave up a delivery");
-            return Ok(store.settle_delivery(claimed, DeliveryState::Failed, &note).await?);
+            return Ok(store
+                .deliveries()
+                .settle_one(claimed, DeliveryState::Failed, &note)
+                .await?);
         }
         let next_at = self.retry_at(tries);
         tracing::warn!(
             delivery = row.id, forge = row.forge, %error, tries, %next_at,
             "failed to work on a delivery; retrying"
         );
-        store.defer_delivery(claimed, next_at, &format!("try {tries} failed: {why}")).await?;
+        store
+            .delivery_queues()
+            .defer(claimed, next_at, &format!("try {tries} failed: {why}"))
+            .await?;
         // Other deliveries of the same forge would fail after the same timeout.
         if matches!(error, Error::Git(error) if error.is_unreachable()) {
-            store.defer_queue(&row.forge, &claimed.queue, next_at).await?;
+            store.delivery_queues().defer_queue(&row.forge, &claimed.queue, next_at).await?;
         }
         Ok(())
     }
@@ -276,7 +282,7 @@ impl Intake {
             return;
         }
         gauges.counted = Some(clock.mark());
-        match self.store.backlogs().await {
+        match self.store.delivery_queues().backlogs().await {
             Ok(backlogs) => gauges.set(&backlogs, clock.now()),
             Err(error) => tracing::warn!(%error, "failed to count deliveries; retrying"),
         }

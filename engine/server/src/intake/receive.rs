@@ -74,7 +74,7 @@ impl FromRequestParts<Inbound> for WatchedHook {
         let path = Path::<(String, String)>::from_request_parts(parts, inbound).await;
         let Path((forge, hook)) = path.map_err(|_| not_found())?;
         let provider: Provider = forge.parse().map_err(|_| not_found())?;
-        let repo = inbound.store.repo_by_hook(&hook).await?;
+        let repo = inbound.store.repos().by_hook(&hook).await?;
         let repo = repo.filter(|repo| repo.forge == forge).ok_or_else(not_found)?;
         Ok(Self { provider, repo })
     }
@@ -91,7 +91,7 @@ async fn receive(
     let secrets = inbound.credentials.hook_secrets(&repo.name).await.map_err(unavailable)?;
     verify(provider, &secrets, &relevant, &body, now.as_second()).map_err(refused)?;
     if relevant.is_talk(provider)
-        && inbound.store.has_backlog(&repo.hook, MAX_COMMENT_BACKLOG).await?
+        && inbound.store.delivery_queues().has_backlog(&repo.hook, MAX_COMMENT_BACKLOG).await?
     {
         names::DELIVERIES_REFUSED.increment(&[("reason", "backlog")]);
         let why = format!("too many deliveries of {} wait [{}]", repo.name, codes::TOO_MUCH_TALK);
@@ -110,7 +110,7 @@ async fn receive(
         note: None,
     };
     let digest = content_digest(provider, &relevant, &delivery.body);
-    let received = inbound.store.receive_signed(delivery, digest).await?;
+    let received = inbound.store.deliveries().receive_signed(delivery, digest).await?;
     let answer = json!({"delivery": id, "new": received.is_taken()});
     Ok((StatusCode::ACCEPTED, axum::Json(answer)).into_response())
 }

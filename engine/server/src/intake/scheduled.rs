@@ -50,11 +50,11 @@ impl InternalEvents {
             log.run(named, id, None);
             Ok(log.settlement(DeliveryState::Done, EventType::Schedule))
         };
-        if self.store.run(&id).await?.is_some() {
+        if self.store.runs().get(&id).await?.is_some() {
             return done(&id);
         }
         // The workflow may have been paused after the tick was due.
-        let pauses = self.store.pauses(Some(std::slice::from_ref(&repo.name))).await?;
+        let pauses = self.store.pauses().list(Some(std::slice::from_ref(&repo.name))).await?;
         if let Some(pause) = schedule_pause(&pauses, &repo.name, &tick.workflow) {
             return stopped(DispatchResult::Paused, pauses::words(pause));
         }

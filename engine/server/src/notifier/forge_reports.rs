@@ -10,7 +10,7 @@ use plue_forge::{
     feedback::{Check, CheckId, ClientOptions, CommentId, CommitStatus, Report, State, Thread},
 };
 use plue_runtime::Phase;
-use plue_store::{OutletRow, ReportRow, Told as SettledReport};
+use plue_store::{ForgeReporterRow, ReportRow, SettledReport};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -95,7 +95,7 @@ impl Notifier {
     /// # Errors
     /// The database. Unreachable forges are retried later.
     async fn report_once(&self) -> Result<usize, Error> {
-        let due = self.store.due_reports(self.process.clock.now(), BATCH).await?;
+        let due = self.store.reports().due(self.process.clock.now(), BATCH).await?;
         let is_full = due.len() >= usize::try_from(BATCH).unwrap_or(usize::MAX);
         let mut count = 0;
         for row in due {
@@ -115,11 +115,11 @@ impl Notifier {
         let is_changed = reported.differs_from(&current);
         if !is_changed && !current.is_final {
             if makes_room {
-                self.store.claim_report(row, now + BACKOFF).await?;
+                self.store.reports().claim(row, now + BACKOFF).await?;
             }
             return Ok(false);
         }
-        if !self.store.claim_report(row, now + CLAIM).await? {
+        if !self.store.reports().claim(row, now + CLAIM).await? {
             return Ok(false);
         }
         let mut outcome =
@@ -147,7 +147,7 @@ impl Notifier {
             }
         };
         let told = serde_json::to_value(&reported).unwrap_or_default();
-        self.store.settle_report(row, &SettledReport { told, next_at, done }).await?;
+        self.store.reports().settle(row, &SettledReport { told, next_at, done }).await?;
         Ok(is_changed)
     }
 
@@ -165,7 +165,7 @@ impl Notifier {
         let is_final = standings.iter().all(|(_, standing)| standing.is_final);
         let mut comment = None;
         if row.key.pull_request > 0 {
-            let newest = self.store.newest_report(&row.key.repo, row.key.pull_request).await?;
+            let newest = self.store.reports().newest(&row.key.repo, row.key.pull_request).await?;
             if newest.is_some_and(|newest| newest.key == row.key) {
                 let report = Report {
                     commit: row.key.sha.clone(),
@@ -186,10 +186,10 @@ impl Notifier {
         reported: &mut StatusReport,
     ) -> Result<bool, SendError> {
         let repo = &row.key.repo;
-        let reporter = self.store.outlet(repo).await.map_err(Error::from)?;
+        let reporter = self.store.reports().forge_reporter(repo).await.map_err(Error::from)?;
         let token = self.credentials.forge_token(repo).await?;
         let (Some(reporter), Some(token)) = (reporter, token) else { return Ok(false) };
-        let watched = self.store.repo(repo).await.map_err(Error::from)?;
+        let watched = self.store.repos().get(repo).await.map_err(Error::from)?;
         let Some(watched) = watched else { return Ok(false) };
         let Ok(provider) = watched.forge.parse::<Provider>() else { return Ok(false) };
         let options = ClientOptions { allow_http: reporter.allow_http, ..ClientOptions::default() };
@@ -222,7 +222,7 @@ struct CommitReporter<'a> {
     client: &'a Client,
     repo: &'a str,
     commit: &'a CommitId,
-    reporter: &'a OutletRow,
+    reporter: &'a ForgeReporterRow,
 }
 
 impl CommitReporter<'_> {

@@ -75,7 +75,7 @@ impl ForgeChanges {
 
     async fn change_forge(&self, change: &ForgeChange) -> Result<ForgeApplied, Failed> {
         let own = |why: &str| Err(Failed::Own(why.to_owned()));
-        let Some(repo) = self.store.repo(&change.repository).await? else {
+        let Some(repo) = self.store.repos().get(&change.repository).await? else {
             return own("the repository is not watched any more");
         };
         if self.is_superseded(change).await? {
@@ -173,13 +173,13 @@ impl ForgeChanges {
             return Ok(false);
         };
         let repo = change.repository.clone();
-        let Some(newest) = self.store.newest_report(&repo, number).await? else {
+        let Some(newest) = self.store.reports().newest(&repo, number).await? else {
             return Ok(false);
         };
         if newest.key.sha == *sha {
             return Ok(false);
         }
         let key = ReportKey { repo, sha: sha.clone(), pull_request: number };
-        Ok(self.store.report(&key).await?.is_some())
+        Ok(self.store.reports().get(&key).await?.is_some())
     }
 }

@@ -97,7 +97,7 @@ pub(crate) async fn put_report(
     content: &ReportContent,
     now: Timestamp,
 ) -> Result<(), Error> {
-    if content.plans.is_empty() || store.outlet(&repo.name).await?.is_none() {
+    if content.plans.is_empty() || store.reports().forge_reporter(&repo.name).await?.is_none() {
         return Ok(());
     }
     let key = ReportKey {
@@ -106,7 +106,7 @@ pub(crate) async fn put_report(
         pull_request: event.pull_request.as_ref().map_or(0, |pr| pr.number),
     };
     let content = serde_json::to_value(content).unwrap_or_default();
-    Ok(store.put_report(&key, &content, now).await?)
+    Ok(store.reports().put(&key, &content, now).await?)
 }
 
 #[cfg(test)]

@@ -101,7 +101,7 @@ async fn of_run(
     id: &RunId,
     public: Option<&str>,
 ) -> Result<Standing, Error> {
-    let Some(row) = store.run(id).await? else {
+    let Some(row) = store.runs().get(id).await? else {
         // Removed by retention.
         let outcome = Outcome::Cancelled;
         return Ok(Standing::fixed(entry, State::Error, "the run is gone".to_owned(), outcome));
@@ -165,7 +165,7 @@ fn tests(record: TestsRecord) -> TestsReport {
 }
 
 async fn failed_steps(store: &Store, id: &RunId) -> Result<Vec<StepReport>, Error> {
-    let steps = store.steps(id).await?.into_iter().map(|row| row.view);
+    let steps = store.runs().steps(id).await?.into_iter().map(|row| row.view);
     let failed = steps.filter(|view| match view.status {
         StepStatus::Failed | StepStatus::TimedOut => true,
         StepStatus::Pending

@@ -207,13 +207,13 @@ impl Exporter {
 
     async fn spans_of(&self, store: &Store, end: &Ended) -> Result<Vec<SpanData>, crate::Error> {
         // A run that was deleted meanwhile has no trace.
-        let Some(stored) = store.load_run(&end.run).await? else { return Ok(Vec::new()) };
-        let Some(plan) = store.plan(&stored.run.plan).await? else { return Ok(Vec::new()) };
+        let Some(stored) = store.runs().load(&end.run).await? else { return Ok(Vec::new()) };
+        let Some(plan) = store.plans().get(&stored.run.plan).await? else { return Ok(Vec::new()) };
         let corrupt = |message| plue_executor::Error::Corrupt { run: end.run.clone(), message };
         let plan = Plan::from_json(&plan).map_err(|problem| corrupt(problem.message))?;
         let origin: Origin = serde_json::from_value(stored.source.origin.clone())
             .map_err(|error| corrupt(error.to_string()))?;
-        let calls = store.calls_of(&end.run, MAX_CALLS).await?;
+        let calls = store.claude().calls_of(&end.run, MAX_CALLS).await?;
         let (stored, calls, traces) = (&stored, calls.as_slice(), &self.traces);
         let url = self.url.as_deref();
         let source = Source { stored, calls, plan: &plan, origin: &origin, traces, url };

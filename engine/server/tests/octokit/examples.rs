@@ -63,7 +63,7 @@ async fn every_example_of_github_is_answered_2xx_and_kept_and_none_breaks_anythi
         let status = world.deliver(event, name, payload).await;
         assert!(status.is_success(), "{name}: {status}");
         let known_as = first.entry(payload).or_insert(name);
-        let kept = world.store.delivery("github", HOOK, known_as).await.unwrap();
+        let kept = world.store.deliveries().get("github", HOOK, known_as).await.unwrap();
         let kept = kept.unwrap_or_else(|| panic!("{name} is not kept"));
         assert_eq!((kept.state, kept.body.as_slice()), (DeliveryState::New, payload.as_bytes()));
     }
@@ -74,7 +74,7 @@ async fn every_example_of_github_is_answered_2xx_and_kept_and_none_breaks_anythi
         if first[payload.as_str()] != name {
             continue;
         }
-        let kept = world.store.delivery("github", HOOK, name).await.unwrap().unwrap();
+        let kept = world.store.deliveries().get("github", HOOK, name).await.unwrap().unwrap();
         let fate = match kept.state {
             DeliveryState::Done => "done",
             DeliveryState::Ignored => "ignored",

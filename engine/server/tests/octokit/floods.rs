@@ -22,7 +22,7 @@ async fn comments_of_a_flooded_repository_are_refused_and_pushes_are_taken() {
             state: DeliveryState::New,
             note: None,
         };
-        assert!(world.store.receive(row).await.unwrap());
+        assert!(world.store.deliveries().receive(row).await.unwrap());
     }
     for event in ["issue_comment", "issues", "star"] {
         let status = world.deliver(event, event, &format!("{{\"e\":\"{event}\"}}")).await;

@@ -152,7 +152,7 @@ async fn watch(store: &Store, keys: &Keyring, bare: &Path) {
     // Most of the examples are about it.
     let name = "Codertocat/Hello-World".to_owned();
     let scope = secrets::hook_scope_of(&name);
-    store.put_secret(keys, &scope, secrets::HOOK_SECRET, SECRET.as_bytes()).await.unwrap();
+    store.secrets().put(keys, &scope, secrets::HOOK_SECRET, SECRET.as_bytes()).await.unwrap();
     let repo = RepoRow {
         name,
         forge: "github".to_owned(),
@@ -162,7 +162,7 @@ async fn watch(store: &Store, keys: &Keyring, bare: &Path) {
         added_by: "test".to_owned(),
         added_at: Clock::real().now(),
     };
-    store.repo_add(&repo).await.unwrap();
+    store.repos().add(&repo).await.unwrap();
 }
 
 /// A bare repository with one commit and no workflow.

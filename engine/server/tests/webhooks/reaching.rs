@@ -36,8 +36,8 @@ async fn a_webhook_to_an_inner_address_is_refused_with_a_code_when_it_is_made() 
             other => panic!("{url}: {other:?}"),
         }
     }
-    assert!(world.store().webhooks().await.unwrap().is_empty());
-    assert!(world.store().secrets(None).await.unwrap().is_empty());
+    assert!(world.store().webhooks().list().await.unwrap().is_empty());
+    assert!(world.store().secrets().list(None).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -49,7 +49,7 @@ async fn an_address_that_was_fine_when_the_webhook_was_made_is_judged_again_at_e
     // As when a name has come to mean another address: what was public is not any more.
     world.sender.guard = plue_executor::reach::Guard::default();
     assert_eq!(world.sender.send_due().await.unwrap(), 1);
-    let row = world.store().webhook_delivery(&made.id, "msg_r1_1").await.unwrap().unwrap();
+    let row = world.store().webhooks().delivery(&made.id, "msg_r1_1").await.unwrap().unwrap();
     assert_eq!((row.state, row.status), (DeliveryState::Open, None));
     assert!(row.note.unwrap().starts_with("PLUE-R0002: 127.0.0.1"));
     assert!(receiver.received().is_empty());

@@ -204,7 +204,7 @@ impl World {
         let step: Step =
             serde_json::from_value(json!({"id": "build", "kind": "bash", "run": "true"})).unwrap();
         let sealed = HashedPlan::new(Plan::new("CI", vec![step])).unwrap();
-        self.store().put_plan(&sealed).await.unwrap();
+        self.store().plans().put(&sealed).await.unwrap();
         let new = NewRun {
             id: RunId::new(id),
             workflow: "CI".to_owned(),
@@ -228,7 +228,7 @@ impl World {
             only: Vec::new(),
             carried: Vec::new(),
         });
-        self.store().create_run(new, first).await.unwrap().unwrap();
+        self.store().runs().create(new, first).await.unwrap().unwrap();
         RunId::new(id)
     }
 }

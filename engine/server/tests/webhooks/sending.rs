@@ -9,7 +9,7 @@ use crate::receiver::{Answer, Receiver, World, status};
 
 async fn only(world: &World, hook: &str, run: &str) -> DeliveryRow {
     let message = format!("msg_{run}_1");
-    world.store().webhook_delivery(hook, &message).await.unwrap().unwrap()
+    world.store().webhooks().delivery(hook, &message).await.unwrap().unwrap()
 }
 
 #[tokio::test]
@@ -86,7 +86,7 @@ async fn what_is_never_taken_ends_with_its_webhook_after_days() {
         world.later(row.next_at.duration_since(world.now()).as_secs().max(0) + 1);
     }
     assert!((9..=10).contains(&tries), "{tries}");
-    let hook = world.store().webhook(&made.id).await.unwrap().unwrap();
+    let hook = world.store().webhooks().get(&made.id).await.unwrap().unwrap();
     let (_, reason) = hook.disabled.unwrap();
     assert!(reason.starts_with("nothing has come through since"), "{reason}");
     world.run("r2").await;
@@ -104,9 +104,9 @@ async fn a_receiver_that_is_gone_is_left_alone_at_once() {
     world.later(86_400);
     assert_eq!(world.sender.send_due().await.unwrap(), 0);
     assert_eq!(receiver.received().len(), 1);
-    let hook = world.store().webhook(&made.id).await.unwrap().unwrap();
+    let hook = world.store().webhooks().get(&made.id).await.unwrap().unwrap();
     assert_eq!(hook.disabled.unwrap().1, "it answered 410 Gone");
-    world.store().webhook_enable(&made.id).await.unwrap();
+    world.store().webhooks().enable(&made.id).await.unwrap();
     world.run("r3").await;
     assert_eq!(world.sender.send_due().await.unwrap(), 1);
 }
@@ -205,7 +205,7 @@ async fn two_servers_do_not_send_the_same_message_and_a_dead_ones_claim_ends() {
     // A server that dies while it sends has claimed and settled nothing.
     world.run("r99").await;
     let until = world.now() + Duration::from_secs(20);
-    let claimed = world.store().webhook_claim(&made.id, (world.now(), until), 1).await.unwrap();
+    let claimed = world.store().webhooks().claim(&made.id, (world.now(), until), 1).await.unwrap();
     assert_eq!(claimed.len(), 1);
     assert_eq!(world.sender.send_due().await.unwrap(), 0);
     world.later(20);

@@ -1,10 +1,10 @@
-//! A bucket of an object store (S3 API) as a shelf.
+//! A bucket of an object store (S3 API) as a blob store.
 //!
-//! Small content is put at once; larger content goes in parts, and beside it lies a note that names the
-//! upload until it is whole, so that the sweep finds and ends what a death left half-way: an upload
-//! that nobody wrote down yet has no part, and takes no room. The object `owner` names the database that
-//! all of it is of. Must not show a key: what the store answers is shown without them. Must not list
-//! what plue has not made.
+//! Small content is put at once; larger content is uploaded in parts, next to a note that names the
+//! upload until it is complete, so that the collection ends uploads that a crash left: an upload
+//! without a note has no part, and takes no room. The object `owner` names the database of all
+//! objects. Must not show a key: errors of the object store are shown without them. Must not list
+//! objects that plue has not made.
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
@@ -18,15 +18,15 @@ use object_store::{
 };
 use plue_runtime::{Clock, Ids, Tasks};
 
-use super::shelf::{Draft, Shelf, ShelfError, ShelfFuture};
+use super::blob_store::{BlobFuture, BlobStore, BlobStoreError, Draft};
 
 /// Bytes of one part. Stores want 5 MiB at least and take 10,000 parts: 80 GiB.
 const PART: usize = 8 * 1024 * 1024;
 /// Notes of uploads that are under way lie below it.
 const UPLOADS: &str = "uploads";
-/// What came in parts lies below it.
+/// Prefix of notes about uploads in parts.
 const LARGE: &str = "large";
-/// What [`Bucket::check`] writes lies below it.
+/// Prefix of the objects that [`Bucket::check`] writes.
 const CHECK: &str = "check";
 /// The object that names the database.
 const OWNER: &str = "owner";
@@ -39,16 +39,14 @@ const CONNECT: Duration = Duration::from_secs(5);
 const TRIED: Duration = Duration::from_secs(20);
 const TRIES: usize = 5;
 
-/// Which bucket, and how it is reached.
+/// A bucket and its access.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct BucketOptions {
-    /// The bucket.
     pub bucket: String,
-    /// What all names in it begin with; may be empty.
+    /// Prefix of all names in it; may be empty.
     pub prefix: String,
     /// Address of the store; absent: that of AWS for the region.
     pub endpoint: Option<String>,
-    /// Its region.
     pub region: String,
     /// Name and text of the key; absent: what the machine is given by its cloud.
     pub keys: Option<(String, String)>,
@@ -70,7 +68,7 @@ struct Inner {
 
 struct ObjectDraft {
     bucket: Bucket,
-    /// What is not sent yet.
+    /// Bytes that are not sent yet.
     rest: Vec<u8>,
     upload: Option<Upload>,
 }
@@ -130,11 +128,11 @@ impl fmt::Debug for BucketOptions {
 // === impl Bucket ===
 
 impl Bucket {
-    /// A shelf in this bucket. Nothing is asked of it yet.
+    /// A blob store in this bucket. Sends no request yet.
     ///
     /// # Errors
     /// The options do not make an address.
-    pub fn new(options: BucketOptions) -> Result<Self, ShelfError> {
+    pub fn new(options: BucketOptions) -> Result<Self, BlobStoreError> {
         // Another room may have chosen the provider already; there is only this one.
         let _chosen_already = rustls::crypto::ring::default_provider().install_default();
         let client = ClientOptions::new()
@@ -155,16 +153,16 @@ impl Bucket {
         if let Some((name, key)) = &options.keys {
             builder = builder.with_access_key_id(name).with_secret_access_key(key);
         }
-        let s3 = builder.build().map_err(|error| told(&options, &error))?;
+        let s3 = builder.build().map_err(|error| described(&options, &error))?;
         let (ids, clock, tasks) = (Ids::random(), Clock::real(), Tasks::new());
         Ok(Self(Arc::new(Inner { s3, options, ids, clock, tasks })))
     }
 
-    /// Writes, reads and removes an object: whether all that plue needs is allowed.
+    /// Writes, reads and removes an object, to check all permissions that plue needs.
     ///
     /// # Errors
-    /// What the store says.
-    pub async fn check(&self) -> Result<(), ShelfError> {
+    /// The failure of the object store.
+    pub async fn check(&self) -> Result<(), BlobStoreError> {
         let name = format!("{CHECK}/{}", self.0.ids.secret());
         self.put(&name, b"plue".to_vec()).await?;
         let read = self.read(&name, 1, 2).await?;
@@ -177,7 +175,7 @@ impl Bucket {
     }
 
     /// A name that was given out, as a path; nothing else ever is.
-    fn path(&self, name: &str) -> Result<Path, ShelfError> {
+    fn path(&self, name: &str) -> Result<Path, BlobStoreError> {
         let plain = |part: &str| {
             !part.is_empty()
                 && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '.')
@@ -192,40 +190,40 @@ impl Bucket {
         Ok(Path::from(whole))
     }
 
-    fn told(&self, error: &object_store::Error) -> ShelfError {
-        told(&self.0.options, error)
+    fn described(&self, error: &object_store::Error) -> BlobStoreError {
+        described(&self.0.options, error)
     }
 
-    async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<(), ShelfError> {
+    async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<(), BlobStoreError> {
         let path = self.path(name)?;
         let put = self.0.s3.put(&path, PutPayload::from(bytes)).await;
-        put.map(drop).map_err(|error| self.told(&error))
+        put.map(drop).map_err(|error| self.described(&error))
     }
 
-    async fn begin(&self) -> Result<Upload, ShelfError> {
+    async fn begin(&self) -> Result<Upload, BlobStoreError> {
         let number = self.0.ids.secret();
         let name = format!("{LARGE}/{}/{number}", number.get(..2).unwrap_or("xx"));
         let id = self.0.s3.create_multipart(&self.path(&name)?).await;
-        let id = id.map_err(|error| self.told(&error))?;
+        let id = id.map_err(|error| self.described(&error))?;
         let note = format!("{UPLOADS}/{number}");
         self.put(&note, format!("{name} {id}").into_bytes()).await?;
         Ok(Upload { name, note, id, parts: Vec::new() })
     }
 
-    async fn send(&self, upload: &mut Upload, part: Vec<u8>) -> Result<(), ShelfError> {
+    async fn send(&self, upload: &mut Upload, part: Vec<u8>) -> Result<(), BlobStoreError> {
         let path = self.path(&upload.name)?;
         let (number, part) = (upload.parts.len(), PutPayload::from(part));
         let sent = self.0.s3.put_part(&path, &upload.id, number, part).await;
-        upload.parts.push(sent.map_err(|error| self.told(&error))?);
+        upload.parts.push(sent.map_err(|error| self.described(&error))?);
         Ok(())
     }
 
-    /// Ends an upload that a note tells of, and then the note.
-    async fn end_upload(&self, note: &str) -> Result<(), ShelfError> {
+    /// Ends the upload of a note, and then removes the note.
+    async fn end_upload(&self, note: &str) -> Result<(), BlobStoreError> {
         let text = match self.0.s3.get(&self.path(note)?).await {
-            Ok(found) => found.bytes().await.map_err(|error| self.told(&error))?,
+            Ok(found) => found.bytes().await.map_err(|error| self.described(&error))?,
             Err(object_store::Error::NotFound { .. }) => return Ok(()),
-            Err(error) => return Err(self.told(&error)),
+            Err(error) => return Err(self.described(&error)),
         };
         let text = String::from_utf8_lossy(&text).into_owned();
         if let Some((name, id)) = text.split_once(' ') {
@@ -234,7 +232,7 @@ impl Bucket {
         self.delete(note).await
     }
 
-    async fn abort(&self, name: &str, id: &str) -> Result<(), ShelfError> {
+    async fn abort(&self, name: &str, id: &str) -> Result<(), BlobStoreError> {
         let path = self.path(name)?;
         // Whole: only its note is left.
         if self.0.s3.head(&path).await.is_ok() {
@@ -242,23 +240,23 @@ impl Bucket {
         }
         match self.0.s3.abort_multipart(&path, &id.to_owned()).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(self.told(&error)),
+            Err(error) => Err(self.described(&error)),
         }
     }
 
-    async fn owner(&self) -> Result<Option<String>, ShelfError> {
+    async fn owner(&self) -> Result<Option<String>, BlobStoreError> {
         match self.0.s3.get(&self.path(OWNER)?).await {
             Ok(found) => {
-                let bytes = found.bytes().await.map_err(|error| self.told(&error))?;
+                let bytes = found.bytes().await.map_err(|error| self.described(&error))?;
                 Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned()))
             }
             Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(self.told(&error)),
+            Err(error) => Err(self.described(&error)),
         }
     }
 
     /// The owner; `id` if there was none.
-    async fn owner_or(&self, id: &str) -> Result<Option<String>, ShelfError> {
+    async fn owner_or(&self, id: &str) -> Result<Option<String>, BlobStoreError> {
         let owner = self.owner().await?;
         if owner.is_some() {
             return Ok(owner);
@@ -268,15 +266,15 @@ impl Bucket {
         // Another may have been faster, or only the answer was lost: what lies there counts.
         let owner = self.owner().await?;
         match (put, &owner) {
-            (Err(error), None) => Err(self.told(&error)),
+            (Err(error), None) => Err(self.described(&error)),
             _ => Ok(owner),
         }
     }
 
-    async fn delete(&self, name: &str) -> Result<(), ShelfError> {
+    async fn delete(&self, name: &str) -> Result<(), BlobStoreError> {
         match self.0.s3.delete(&self.path(name)?).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(self.told(&error)),
+            Err(error) => Err(self.described(&error)),
         }
     }
 }
@@ -303,7 +301,7 @@ fn is_ours(name: &str) -> bool {
     }
 }
 
-fn told(options: &BucketOptions, error: &object_store::Error) -> ShelfError {
+fn described(options: &BucketOptions, error: &object_store::Error) -> BlobStoreError {
     let kind = match error {
         object_store::Error::NotFound { .. } => io::ErrorKind::NotFound,
         object_store::Error::PermissionDenied { .. }
@@ -313,13 +311,13 @@ fn told(options: &BucketOptions, error: &object_store::Error) -> ShelfError {
     io::Error::new(kind, options.without_keys(&error.to_string()))
 }
 
-impl Shelf for Bucket {
-    fn draft(&self) -> ShelfFuture<'_, Box<dyn Draft>> {
+impl BlobStore for Bucket {
+    fn draft(&self) -> BlobFuture<'_, Box<dyn Draft>> {
         let draft = ObjectDraft { bucket: self.clone(), rest: Vec::new(), upload: None };
         Box::pin(async move { Ok(Box::new(draft) as Box<dyn Draft>) })
     }
 
-    fn read<'a>(&'a self, name: &'a str, offset: u64, most: usize) -> ShelfFuture<'a, Vec<u8>> {
+    fn read<'a>(&'a self, name: &'a str, offset: u64, most: usize) -> BlobFuture<'a, Vec<u8>> {
         Box::pin(async move {
             if most == 0 {
                 return Ok(Vec::new());
@@ -327,13 +325,13 @@ impl Shelf for Bucket {
             let range = GetRange::Bounded(offset..offset.saturating_add(most as u64));
             let options = GetOptions::new().with_range(Some(range));
             let found = self.0.s3.get_opts(&self.path(name)?, options).await;
-            let found = found.map_err(|error| self.told(&error))?;
-            let bytes = found.bytes().await.map_err(|error| self.told(&error))?;
+            let found = found.map_err(|error| self.described(&error))?;
+            let bytes = found.bytes().await.map_err(|error| self.described(&error))?;
             Ok(bytes.into())
         })
     }
 
-    fn remove<'a>(&'a self, name: &'a str) -> ShelfFuture<'a, ()> {
+    fn remove<'a>(&'a self, name: &'a str) -> BlobFuture<'a, ()> {
         Box::pin(async move {
             if name.starts_with(UPLOADS) {
                 return self.end_upload(name).await;
@@ -342,7 +340,7 @@ impl Shelf for Bucket {
         })
     }
 
-    fn older_than(&self, seconds: u64) -> ShelfFuture<'_, Vec<String>> {
+    fn older_than(&self, seconds: u64) -> BlobFuture<'_, Vec<String>> {
         Box::pin(async move {
             let now = self.0.clock.now().as_second();
             let before = now.saturating_sub(i64::try_from(seconds).unwrap_or(i64::MAX));
@@ -355,7 +353,7 @@ impl Shelf for Bucket {
                 let name = found.location.as_ref().get(skipped..).map(str::to_owned);
                 Ok(name.filter(|name| is_old && is_ours(name)))
             });
-            names.try_collect().await.map_err(|error| self.told(&error))
+            names.try_collect().await.map_err(|error| self.described(&error))
         })
     }
 
@@ -363,7 +361,7 @@ impl Shelf for Bucket {
         true
     }
 
-    fn is_owned_by<'a>(&'a self, owner: &'a str) -> ShelfFuture<'a, bool> {
+    fn is_owned_by<'a>(&'a self, owner: &'a str) -> BlobFuture<'a, bool> {
         Box::pin(async move {
             let is_own = self.owner_or(owner).await?.as_deref() == Some(owner);
             if !is_own {
@@ -388,7 +386,7 @@ impl fmt::Debug for ObjectDraft {
 }
 
 impl Draft for ObjectDraft {
-    fn write<'a>(&'a mut self, bytes: &'a [u8]) -> ShelfFuture<'a, ()> {
+    fn write<'a>(&'a mut self, bytes: &'a [u8]) -> BlobFuture<'a, ()> {
         Box::pin(async move {
             self.rest.extend_from_slice(bytes);
             while self.rest.len() > PART {
@@ -404,7 +402,7 @@ impl Draft for ObjectDraft {
         })
     }
 
-    fn finish(mut self: Box<Self>, hash: String) -> ShelfFuture<'static, String> {
+    fn finish(mut self: Box<Self>, hash: String) -> BlobFuture<'static, String> {
         Box::pin(async move {
             let bucket = self.bucket.clone();
             let rest = std::mem::take(&mut self.rest);
@@ -419,10 +417,10 @@ impl Draft for ObjectDraft {
             let path = bucket.path(&upload.name)?;
             let parts = upload.parts.clone();
             let whole = bucket.0.s3.complete_multipart(&path, &upload.id, parts).await;
-            whole.map_err(|error| bucket.told(&error))?;
+            whole.map_err(|error| bucket.described(&error))?;
             let (name, note) = (upload.name.clone(), upload.note.clone());
             self.upload = None;
-            // Else the sweep finds it, and the object beside it.
+            // A crash before this leaves the note to the collection, with its object.
             let _left_for_the_sweep = bucket.delete(&note).await;
             Ok(name)
         })

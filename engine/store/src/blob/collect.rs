@@ -9,18 +9,17 @@ use super::BLOB_BATCH;
 use crate::{
     changes::Shards,
     error::Error,
+    handles::BlobFiles,
     op::Op,
     sql::{Arg, Statement, Tx, placeholders},
-    store::Store,
 };
 
-/// Files on the shelf that no row names are given so long: their row may be on its way.
+/// Grace period of files without a row: their row may be on its way.
 const ORPHAN_SECONDS: u64 = 24 * 3_600;
 
-/// What a sweep has removed.
+/// Content that a collection has removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Collected {
-    /// Blobs.
     pub blobs: u64,
     /// Their bytes.
     pub bytes: u64,
@@ -30,14 +29,15 @@ pub struct Collected {
 
 struct Remove(Vec<String>, Timestamp);
 
-impl Store {
-    /// Removes the blobs that nothing refers to and that were not used since this time. `used_before`
-    /// must be so old that whoever has put a blob has referred to it by now. In a bucket of another
-    /// database nothing is removed.
+impl BlobFiles<'_> {
+    /// Removes unreferenced blobs that were not used since this time. `used_before` must be so old
+    /// that every caller that has put a blob has referred to it by now. Removes nothing in a bucket
+    /// of another database.
     ///
     /// # Errors
-    /// [`Error::Shelf`], or [`Error`] of the database; what was removed until then stays so.
-    pub async fn collect_blobs(&self, used_before: Timestamp) -> Result<Collected, Error> {
+    /// [`Error::BlobStore`], or [`Error`] of the database; what was removed until then stays
+    /// removed.
+    pub async fn collect(self, used_before: Timestamp) -> Result<Collected, Error> {
         if !self.may_sweep().await? {
             return Ok(Collected::default());
         }
@@ -47,11 +47,11 @@ impl Store {
         Ok(collected)
     }
 
-    async fn remove_old(&self, used_before: Timestamp) -> Result<Collected, Error> {
+    async fn remove_old(self, used_before: Timestamp) -> Result<Collected, Error> {
         let mut collected = Collected::default();
         let old = "SELECT hash FROM blob WHERE used_at < $1 LIMIT 1";
-        if self.read_one(Statement::new(old, vec![used_before.into()])).await?.is_none() {
-            // Nothing can go, so that nobody need look for what refers to it.
+        if self.store.read_one(Statement::new(old, vec![used_before.into()])).await?.is_none() {
+            // No blob is old enough: skip the search for references.
             return Ok(collected);
         }
         let kept = self.referred().await?;
@@ -60,7 +60,7 @@ impl Store {
             let text = "SELECT hash FROM blob WHERE used_at < $1 AND hash > $2 \
                         ORDER BY hash LIMIT 500";
             let args = vec![used_before.into(), after.as_str().into()];
-            let rows = self.read(Statement::new(text, args)).await?;
+            let rows = self.store.read(Statement::new(text, args)).await?;
             let Some(last) = rows.last() else { break };
             after = last.text(0)?;
             let mut gone = Vec::new();
@@ -74,11 +74,11 @@ impl Store {
                 continue;
             }
             // The row first: content without a row is found by the next sweep.
-            for (size, file) in self.write(Remove(gone, used_before)).await? {
+            for (size, file) in self.store.write(Remove(gone, used_before)).await? {
                 collected.blobs += 1;
                 collected.bytes += size;
                 if let Some(file) = file {
-                    self.shelf()?.remove(&file).await.map_err(Error::Shelf)?;
+                    self.store.blob_store()?.remove(&file).await.map_err(Error::BlobStore)?;
                 }
             }
         }
@@ -86,7 +86,7 @@ impl Store {
     }
 
     /// Everything that rows refer to, directly or through a list of changes.
-    async fn referred(&self) -> Result<HashSet<BlobHash>, Error> {
+    async fn referred(self) -> Result<HashSet<BlobHash>, Error> {
         let mut found = HashSet::new();
         for text in [
             "SELECT DISTINCT hash FROM artifact WHERE expired_at IS NULL",
@@ -94,22 +94,22 @@ impl Store {
             "SELECT DISTINCT blob FROM log_shelf WHERE blob IS NOT NULL",
             "SELECT DISTINCT blob FROM run_workspace WHERE blob IS NOT NULL",
         ] {
-            for row in self.read(Statement::new(text, Vec::new())).await? {
+            for row in self.store.read(Statement::new(text, Vec::new())).await? {
                 found.extend(row.text(0)?.parse::<BlobHash>().ok());
             }
         }
         let text = "SELECT manifest FROM imported_run WHERE manifest <> ''";
-        for row in self.read(Statement::new(text, Vec::new())).await? {
+        for row in self.store.read(Statement::new(text, Vec::new())).await? {
             let manifest: serde_json::Value = row.json(0)?;
             let sources = manifest.get("sources").and_then(serde_json::Value::as_object);
             let hashes = sources.into_iter().flat_map(|sources| sources.values());
             found.extend(hashes.filter_map(|hash| hash.as_str()?.parse::<BlobHash>().ok()));
         }
         let text = "SELECT DISTINCT changes FROM checkpoint WHERE changes IS NOT NULL";
-        for row in self.read(Statement::new(text, Vec::new())).await? {
+        for row in self.store.read(Statement::new(text, Vec::new())).await? {
             let Ok(hash) = row.text(0)?.parse::<BlobHash>() else { continue };
             found.insert(hash);
-            let bytes = self.whole_blob(&hash, MAX_CHANGES_BYTES).await?;
+            let bytes = self.store.blobs().whole(&hash, MAX_CHANGES_BYTES).await?;
             if let Some(changes) = bytes.and_then(|bytes| Changes::decode(&bytes).ok()) {
                 found.extend(changes.blobs());
             }
@@ -117,18 +117,18 @@ impl Store {
         Ok(found)
     }
 
-    async fn remove_orphans(&self) -> Result<u64, Error> {
-        let Ok(shelf) = self.shelf() else { return Ok(0) };
-        let files = shelf.older_than(ORPHAN_SECONDS).await.map_err(Error::Shelf)?;
+    async fn remove_orphans(self) -> Result<u64, Error> {
+        let Ok(blob_store) = self.store.blob_store() else { return Ok(0) };
+        let files = blob_store.older_than(ORPHAN_SECONDS).await.map_err(Error::BlobStore)?;
         let mut removed = 0;
         for some in files.chunks(BLOB_BATCH) {
             let names: Vec<Arg> = some.iter().map(|name| name.as_str().into()).collect();
             let list = placeholders(1, names.len());
             let text = format!("SELECT file FROM blob WHERE file IN ({list})");
-            let rows = self.read(Statement::new(text, names)).await?;
+            let rows = self.store.read(Statement::new(text, names)).await?;
             let named = rows.iter().map(|row| row.text(0)).collect::<Result<HashSet<_>, _>>()?;
             for orphan in some.iter().filter(|name| !named.contains(*name)) {
-                shelf.remove(orphan).await.map_err(Error::Shelf)?;
+                blob_store.remove(orphan).await.map_err(Error::BlobStore)?;
                 removed += 1;
             }
         }

@@ -1,7 +1,7 @@
-//! A folder as a shelf: `aa/bb/<hash>.<number>`, written to `new/`, synced, renamed.
+//! A folder as a blob store: `aa/bb/<hash>.<number>`, written to `new/`, synced, renamed.
 //!
-//! The number makes every file its own: the sweep removes the very file that its row named, never one
-//! that was put there since. Must not overwrite anything.
+//! The number makes every file unique: a collection removes the very file that its row named, never
+//! one that was put there since. Must not overwrite anything.
 
 use std::{
     fs,
@@ -13,12 +13,11 @@ use std::{
 
 use plue_runtime::{Clock, Ids, Tasks};
 
-use super::shelf::{Draft, Shelf, ShelfFuture};
+use super::blob_store::{BlobFuture, BlobStore, Draft};
 
 /// Drafts lie here until they are whole.
 const NEW: &str = "new";
 
-/// See the module.
 #[derive(Debug, Clone)]
 pub struct Folder(Arc<Inner>);
 
@@ -32,7 +31,7 @@ struct Inner {
 
 #[derive(Debug)]
 struct FileDraft {
-    shelf: Folder,
+    folder: Folder,
     path: PathBuf,
     /// Absent while a thread writes to it.
     file: Option<fs::File>,
@@ -42,7 +41,7 @@ struct FileDraft {
 // === impl Folder ===
 
 impl Folder {
-    /// A shelf in this folder, which is made when it is needed.
+    /// A blob store in this folder, which is made when it is needed.
     #[must_use]
     pub fn new(root: PathBuf) -> Self {
         let (ids, clock, tasks) = (Ids::random(), Clock::real(), Tasks::new());
@@ -72,23 +71,23 @@ impl Folder {
     }
 }
 
-impl Shelf for Folder {
-    fn draft(&self) -> ShelfFuture<'_, Box<dyn Draft>> {
+impl BlobStore for Folder {
+    fn draft(&self) -> BlobFuture<'_, Box<dyn Draft>> {
         Box::pin(async move {
             let path = self.0.root.join(NEW).join(self.0.ids.secret());
-            let shelf = self.clone();
+            let folder = self.clone();
             self.blocking(move || {
                 make(path.parent())?;
                 let mut options = fs::OpenOptions::new();
                 let file = options.write(true).create_new(true).mode(0o600).open(&path)?;
-                let draft = FileDraft { shelf, path, file: Some(file), is_finished: false };
+                let draft = FileDraft { folder, path, file: Some(file), is_finished: false };
                 Ok(Box::new(draft) as Box<dyn Draft>)
             })
             .await
         })
     }
 
-    fn read<'a>(&'a self, name: &'a str, offset: u64, most: usize) -> ShelfFuture<'a, Vec<u8>> {
+    fn read<'a>(&'a self, name: &'a str, offset: u64, most: usize) -> BlobFuture<'a, Vec<u8>> {
         Box::pin(async move {
             let path = self.path(name)?;
             self.blocking(move || {
@@ -102,7 +101,7 @@ impl Shelf for Folder {
         })
     }
 
-    fn remove<'a>(&'a self, name: &'a str) -> ShelfFuture<'a, ()> {
+    fn remove<'a>(&'a self, name: &'a str) -> BlobFuture<'a, ()> {
         Box::pin(async move {
             let path = self.path(name)?;
             self.blocking(move || match fs::remove_file(path) {
@@ -113,7 +112,7 @@ impl Shelf for Folder {
         })
     }
 
-    fn older_than(&self, seconds: u64) -> ShelfFuture<'_, Vec<String>> {
+    fn older_than(&self, seconds: u64) -> BlobFuture<'_, Vec<String>> {
         Box::pin(async move {
             let now = self.0.clock.now().as_second();
             let before = now.saturating_sub(i64::try_from(seconds).unwrap_or(i64::MAX));
@@ -164,29 +163,29 @@ impl FileDraft {
 }
 
 impl Draft for FileDraft {
-    fn write<'a>(&'a mut self, bytes: &'a [u8]) -> ShelfFuture<'a, ()> {
+    fn write<'a>(&'a mut self, bytes: &'a [u8]) -> BlobFuture<'a, ()> {
         Box::pin(async move {
             let (mut file, bytes) = (self.taken()?, bytes.to_vec());
-            let written = self.shelf.blocking(move || file.write_all(&bytes).map(|()| file));
+            let written = self.folder.blocking(move || file.write_all(&bytes).map(|()| file));
             self.file = Some(written.await?);
             Ok(())
         })
     }
 
-    fn finish(mut self: Box<Self>, hash: String) -> ShelfFuture<'static, String> {
+    fn finish(mut self: Box<Self>, hash: String) -> BlobFuture<'static, String> {
         Box::pin(async move {
             let (file, from) = (self.taken()?, self.path.clone());
-            let number = self.shelf.0.ids.secret();
+            let number = self.folder.0.ids.secret();
             let folders = (hash.get(..2).unwrap_or("xx"), hash.get(2..4).unwrap_or("xx"));
             let name = format!("{}/{}/{hash}.{number}", folders.0, folders.1);
-            let to = self.shelf.path(&name)?;
+            let to = self.folder.path(&name)?;
             let work = move || {
                 file.sync_data()?;
                 make(to.parent())?;
                 fs::rename(&from, &to)?;
                 to.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
             };
-            self.shelf.blocking(work).await?;
+            self.folder.blocking(work).await?;
             self.is_finished = true;
             Ok(name)
         })

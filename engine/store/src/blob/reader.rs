@@ -3,7 +3,7 @@
 use plue_wire::outputs::BlobHash;
 use sha2::{Digest as _, Sha256};
 
-use crate::{error::Error, store::Store};
+use crate::{error::Error, handles::Blobs, store::Store};
 
 /// A blob that is being read from its start.
 #[derive(Debug)]
@@ -15,14 +15,14 @@ pub struct BlobReader {
     hasher: Sha256,
 }
 
-impl Store {
+impl Blobs<'_> {
     /// Begins to read a blob; `None`: there is none of this hash.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn blob_reader(&self, blob: &BlobHash) -> Result<Option<BlobReader>, Error> {
-        let (store, blob) = (self.clone(), *blob);
-        let stat = self.blob_stat(&blob).await?;
+    pub async fn reader(self, blob: &BlobHash) -> Result<Option<BlobReader>, Error> {
+        let (store, blob) = (self.store.clone(), *blob);
+        let stat = self.stat(&blob).await?;
         let hasher = Sha256::new();
         Ok(stat.map(|stat| BlobReader { store, blob, size: stat.size, offset: 0, hasher }))
     }
@@ -37,16 +37,18 @@ impl BlobReader {
         self.size
     }
 
-    /// The next bytes, at most so many; `None` behind the last. The last ones are only given out if the
-    /// whole has the hash that it is known by.
+    /// The next bytes, at most so many; `None` after the last. The last ones are only returned if
+    /// the whole content has the expected hash.
     ///
     /// # Errors
-    /// [`Error::Corrupt`]: it is cut short or changed; [`Error::Shelf`]; [`Error`] of the database.
+    /// [`Error::Corrupt`]: it is cut short or changed; [`Error::BlobStore`]; [`Error`] of the
+    /// database.
     pub async fn next(&mut self, most: usize) -> Result<Option<Vec<u8>>, Error> {
         if self.offset >= self.size {
             return Ok(None);
         }
-        let bytes = self.store.read_blob(&self.blob, self.offset, most).await?.unwrap_or_default();
+        let bytes =
+            self.store.blobs().read(&self.blob, self.offset, most).await?.unwrap_or_default();
         self.offset += bytes.len() as u64;
         self.hasher.update(&bytes);
         let is_over = self.offset >= self.size;

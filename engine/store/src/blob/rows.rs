@@ -1,4 +1,4 @@
-//! Rows of blobs.
+//! Rows of blobs: small content itself, and the names of offloaded content.
 
 use jiff::{SignedDuration, Timestamp};
 use plue_wire::outputs::BlobHash;
@@ -8,21 +8,21 @@ use super::{BLOB_BATCH, INLINE_BYTES};
 use crate::{
     changes::Shards,
     error::Error,
+    handles::Blobs,
     op::Op,
     sql::{Arg, Statement, Tx, insert_rows, placeholders},
-    store::Store,
 };
 
 /// A use is written down again only after this long: much less than any sweep is patient, which sees the
 /// use before.
 const TOUCH_AFTER: SignedDuration = SignedDuration::from_mins(5);
 
-/// What is known of a blob without its content.
+/// Facts about a blob without its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlobStat {
     /// Its bytes.
     pub size: u64,
-    /// Where the shelf has it; absent: it lies in the database.
+    /// Its name in the blob store; absent: it is in the database.
     pub(crate) file: Option<String>,
 }
 
@@ -39,46 +39,46 @@ struct Insert(Vec<Row>, Timestamp);
 
 struct Touch(Vec<BlobHash>, Timestamp);
 
-impl Store {
-    /// Which of these blobs are missing. Those that are there count as used now, so that no sweep
-    /// takes them before they are referred to.
+impl Blobs<'_> {
+    /// Missing blobs among these. Those that exist count as used now, so that no collection removes
+    /// them before they are referred to.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn missing_blobs(&self, blobs: &[BlobHash]) -> Result<Vec<BlobHash>, Error> {
+    pub async fn missing(self, blobs: &[BlobHash]) -> Result<Vec<BlobHash>, Error> {
         let mut missing = Vec::new();
         for some in blobs.chunks(BLOB_BATCH) {
-            missing.extend(self.write(Touch(some.to_vec(), self.clock().now())).await?);
+            missing.extend(self.store.write(Touch(some.to_vec(), self.store.clock().now())).await?);
         }
         Ok(missing)
     }
 
-    /// Stores whole contents in few transactions. Gives their hashes.
+    /// Stores whole contents in few transactions. Returns their hashes.
     ///
     /// # Errors
-    /// [`Error::Shelf`], or [`Error`] of the database.
-    pub async fn put_blobs(&self, contents: Vec<Vec<u8>>) -> Result<Vec<BlobHash>, Error> {
+    /// [`Error::BlobStore`], or [`Error`] of the database.
+    pub async fn put_all(self, contents: Vec<Vec<u8>>) -> Result<Vec<BlobHash>, Error> {
         let (mut rows, mut hashes) = (Vec::new(), Vec::new());
         for data in contents {
             if data.len() > INLINE_BYTES {
-                hashes.push(self.put_blob(&data).await?);
+                hashes.push(self.put(&data).await?);
                 continue;
             }
             let hash = BlobHash(Sha256::digest(&data).into());
             hashes.push(hash);
             rows.push(Row { hash, size: data.len() as u64, data: Some(data), file: None });
         }
-        self.insert_blobs(rows).await?;
+        self.insert(rows).await?;
         Ok(hashes)
     }
 
-    /// What is known of a blob.
+    /// Size and location of a blob.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn blob_stat(&self, blob: &BlobHash) -> Result<Option<BlobStat>, Error> {
+    pub async fn stat(self, blob: &BlobHash) -> Result<Option<BlobStat>, Error> {
         let text = "SELECT size, file FROM blob WHERE hash = $1";
-        let row = self.read_one(Statement::new(text, vec![blob.to_string().into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![blob.to_string().into()])).await?;
         row.map(|row| Ok(BlobStat { size: row.count(0)?, file: row.opt_text(1)? })).transpose()
     }
 
@@ -86,24 +86,30 @@ impl Store {
     /// blob.
     ///
     /// # Errors
-    /// [`Error::Shelf`], or [`Error`] of the database.
-    pub async fn read_blob(
-        &self,
+    /// [`Error::BlobStore`], or [`Error`] of the database.
+    pub async fn read(
+        self,
         blob: &BlobHash,
         offset: u64,
         most: usize,
     ) -> Result<Option<Vec<u8>>, Error> {
-        let Some(stat) = self.blob_stat(blob).await? else { return Ok(None) };
+        let Some(stat) = self.stat(blob).await? else { return Ok(None) };
         let there = usize::try_from(stat.size.saturating_sub(offset)).unwrap_or(usize::MAX);
         let most = most.min(there);
         if most == 0 {
             return Ok(Some(Vec::new()));
         }
         if let Some(file) = stat.file {
-            return self.shelf()?.read(&file, offset, most).await.map(Some).map_err(Error::Shelf);
+            return self
+                .store
+                .blob_store()?
+                .read(&file, offset, most)
+                .await
+                .map(Some)
+                .map_err(Error::BlobStore);
         }
         let text = "SELECT data FROM blob WHERE hash = $1 AND data IS NOT NULL";
-        let row = self.read_one(Statement::new(text, vec![blob.to_string().into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![blob.to_string().into()])).await?;
         let Some(row) = row else { return Ok(None) };
         let from = usize::try_from(offset).unwrap_or(usize::MAX);
         let bytes = row.bytes(0)?.into_iter().skip(from).take(most).collect();
@@ -113,9 +119,10 @@ impl Store {
     /// A whole blob, if it has at most so many bytes.
     ///
     /// # Errors
-    /// It is larger or damaged ([`Error::Corrupt`]); [`Error::Shelf`]; [`Error`] of the database.
-    pub async fn whole_blob(&self, blob: &BlobHash, most: usize) -> Result<Option<Vec<u8>>, Error> {
-        let Some(bytes) = self.read_blob(blob, 0, most.saturating_add(1)).await? else {
+    /// It is larger or damaged ([`Error::Corrupt`]); [`Error::BlobStore`]; [`Error`] of the
+    /// database.
+    pub async fn whole(self, blob: &BlobHash, most: usize) -> Result<Option<Vec<u8>>, Error> {
+        let Some(bytes) = self.read(blob, 0, most.saturating_add(1)).await? else {
             return Ok(None);
         };
         let found = BlobHash(Sha256::digest(&bytes).into());
@@ -126,12 +133,12 @@ impl Store {
     }
 
     /// Gives the number of rows that were not there before.
-    pub(crate) async fn insert_blobs(&self, rows: Vec<Row>) -> Result<u64, Error> {
+    pub(crate) async fn insert(self, rows: Vec<Row>) -> Result<u64, Error> {
         let mut new = 0;
         let mut rows = rows.into_iter().peekable();
         while rows.peek().is_some() {
             let some: Vec<Row> = rows.by_ref().take(BLOB_BATCH).collect();
-            new += self.write(Insert(some, self.clock().now())).await?;
+            new += self.store.write(Insert(some, self.store.clock().now())).await?;
         }
         Ok(new)
     }
@@ -171,7 +178,7 @@ impl Op for Insert {
         let mut inserts = insert_rows(head, 4, small, tail);
         let head = "INSERT INTO blob (hash, size, used_at, file) VALUES";
         inserts.extend(insert_rows(head, 4, large, tail));
-        // Fewer mean that somebody put one in between: looked at again, it is there.
+        // Fewer rows: another writer put one in between. The next look finds it.
         tx.write_all(
             inserts
                 .into_iter()

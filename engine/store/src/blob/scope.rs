@@ -8,17 +8,17 @@ use plue_wire::outputs::BlobHash;
 use super::BLOB_BATCH;
 use crate::{
     error::Error,
-    plain::Plain,
+    handles::BlobGrants,
+    op::Plain,
     sql::{Arg, Statement, placeholders},
-    store::Store,
 };
 
-impl Store {
+impl BlobGrants<'_> {
     /// Lets the runs of a scope name these blobs, as far as they are stored.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn grant_blobs(&self, scope: &str, blobs: &[BlobHash]) -> Result<(), Error> {
+    pub async fn add(self, scope: &str, blobs: &[BlobHash]) -> Result<(), Error> {
         for some in blobs.chunks(BLOB_BATCH) {
             let mut args = hashes(some);
             let list = placeholders(1, args.len());
@@ -28,7 +28,7 @@ impl Store {
                  WHERE hash IN ({list}) ORDER BY hash ON CONFLICT (hash, scope) DO NOTHING",
                 args.len()
             );
-            self.write(Plain(vec![Statement::new(text, args)])).await?;
+            self.store.write(Plain(vec![Statement::new(text, args)])).await?;
         }
         Ok(())
     }
@@ -38,11 +38,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn missing_from_scope(
-        &self,
-        scope: &str,
-        blobs: &[BlobHash],
-    ) -> Result<Vec<BlobHash>, Error> {
+    pub async fn missing(self, scope: &str, blobs: &[BlobHash]) -> Result<Vec<BlobHash>, Error> {
         let (mut missing, mut granted) = (Vec::new(), Vec::new());
         for some in blobs.chunks(BLOB_BATCH) {
             let mut args = hashes(some);
@@ -52,7 +48,7 @@ impl Store {
                 "SELECT hash FROM blob_scope WHERE hash IN ({list}) AND scope = ${}",
                 args.len()
             );
-            let rows = self.read(Statement::new(text, args)).await?;
+            let rows = self.store.read(Statement::new(text, args)).await?;
             let names = rows.iter().map(|row| row.parse(0));
             let named = names.collect::<Result<std::collections::HashSet<BlobHash>, Error>>()?;
             let (mine, others): (Vec<_>, Vec<_>) =
@@ -60,7 +56,7 @@ impl Store {
             granted.extend(mine);
             missing.extend(others);
         }
-        missing.extend(self.missing_blobs(&granted).await?);
+        missing.extend(self.store.blobs().missing(&granted).await?);
         Ok(missing)
     }
 }

@@ -94,12 +94,12 @@ impl RunCommit {
     }
 }
 
-/// What is read of the run's row: its journal's length, its view, and who may write.
+/// Columns of the run's row: its journal's length, its view, and its driver.
 const VIEW: &str = "r.seq, r.status, r.reason, r.started_at, r.ended_at, r.drive_fence";
 const DRIVE_COLUMN: usize = 5;
 /// State, session, group and fences of the runner.
 const RUNNER_COLUMN: usize = 6;
-/// What [`Held::COLUMNS`] are of the attempts.
+/// The attempts that [`Held::COLUMNS`] are read from.
 const HELD_COLUMN: usize = 10;
 
 fn read_view(row: &Row) -> Result<RunView, Error> {

@@ -99,7 +99,7 @@ pub(super) fn write_all(
     tx.write_all(insert_facts(commit)?);
     tx.write_all(upsert_steps(commit)?);
     if commit.facts.iter().any(|fact| matches!(fact, Fact::RunEnded { .. })) {
-        tx.write(end_is_told(commit));
+        tx.write(end_into_inbox(commit));
     }
     if !commit.cancels.is_empty() {
         tx.write(cancel_queued(commit));
@@ -157,9 +157,10 @@ fn insert_facts(commit: &RunCommit) -> Result<Vec<Statement>, Error> {
     Ok(insert_rows("INSERT INTO journal (run_id, seq, at, fact) VALUES", 4, rows, ""))
 }
 
-/// The end of a run goes into the inbox of its repository, if a registered plan may start from it: in
-/// the transaction that ends the run, so that there is one for each end, whoever dies when.
-fn end_is_told(commit: &RunCommit) -> Statement {
+/// Puts the end of a run into the inbox of its repository, if a registered plan may start from it:
+/// in the transaction that ends the run, so that each end has exactly one row, whatever process
+/// dies.
+fn end_into_inbox(commit: &RunCommit) -> Statement {
     let text = "INSERT INTO delivery (forge, hook, id, headers, body, received_at, state) \
                 SELECT 'workflow', repo.hook, $2, '{}', $3, $4, 'new' \
                 FROM run JOIN repo ON repo.name = run.repo WHERE run.id = $1 AND EXISTS \
@@ -269,8 +270,8 @@ fn insert_attempts(rows: Vec<Vec<Arg>>) -> Vec<Statement> {
     )
 }
 
-/// Back to the queue, or to another runner at once. Its sequence starts again, so what the lost
-/// runner may have said before a start goes.
+/// Back to the queue, or to another runner at once. Its sequence starts again, so the lost runner's
+/// lines before a start are deleted.
 fn requeue(
     tx: &mut Tx<'_>,
     commit: &RunCommit,
@@ -294,7 +295,7 @@ fn requeue(
                 id.into(),
                 Arg::count(claim.fence.0),
                 state.into(),
-                // A requeued attempt keeps no fence: whoever shows the old one is stale.
+                // A requeued attempt keeps no fence: a claim with the old one is stale.
                 Arg::count(fence.unwrap_or_default().0),
                 runner.into(),
                 at.into(),

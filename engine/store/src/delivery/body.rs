@@ -7,9 +7,9 @@ use crate::{
     changes::Shards,
     delivery::{DeliveryRow, DeliveryState, REOPENED, insert},
     error::Error,
+    handles::Deliveries,
     op::Op,
     sql::{Arg, Statement, Tx},
-    store::Store,
 };
 
 /// Digests of bodies are kept for so long after the deliveries themselves.
@@ -47,18 +47,18 @@ impl Received {
     }
 }
 
-impl Store {
+impl Deliveries<'_> {
     /// Keeps a verified delivery of a forge, unless its id or the digest of its body is known. One of
     /// which nothing came is worked on again, under its first id.
     ///
     /// # Errors
     /// [`Error`] of the database; the caller must not acknowledge the delivery to the forge.
     pub async fn receive_signed(
-        &self,
+        self,
         delivery: DeliveryRow,
         digest: Option<String>,
     ) -> Result<Received, Error> {
-        self.write(ReceiveSigned { delivery, digest }).await
+        self.store.write(ReceiveSigned { delivery, digest }).await
     }
 
     /// Notes that a delivery is about the repository of another hook. `false`: the same body came by that
@@ -66,13 +66,13 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn route_delivery(
-        &self,
+    pub async fn route(
+        self,
         delivery: &DeliveryRow,
         to: &str,
         digest: Option<String>,
     ) -> Result<bool, Error> {
-        self.write(Route { delivery: delivery.clone(), to: to.to_owned(), digest }).await
+        self.store.write(Route { delivery: delivery.clone(), to: to.to_owned(), digest }).await
     }
 }
 

@@ -1,4 +1,4 @@
-//! Commits of strangers: held until a maintainer lets them run.
+//! Untrusted commits: held until a maintainer allows them.
 
 use jiff::Timestamp;
 
@@ -6,10 +6,10 @@ use crate::{
     changes::Shards,
     delivery::{InHand, REOPENED, Settlement, hand::IN_HAND},
     error::Error,
+    handles::Untrusted,
     op::Op,
     repo,
     sql::{Arg, Statement, Tx},
-    store::Store,
 };
 
 struct SettleHeld {
@@ -29,15 +29,16 @@ struct Allow {
     at: Timestamp,
 }
 
-impl Store {
-    /// Settles a delivery whose plans wait until its commit may run. `false`, and nothing is changed:
-    /// it may run by now, and whoever worked on the delivery did not know. Then it is to be worked on
-    /// again. With `knew` it is held nevertheless. Without effect on one that is not in hand any more.
+impl Untrusted<'_> {
+    /// Settles a delivery whose plans wait until its commit is allowed. `false`, and nothing is
+    /// changed: it is allowed by now, and the caller did not know (`knew`). Then it is to be
+    /// processed again. With `knew` it is held nevertheless. Does nothing for a delivery that is
+    /// not claimed any more.
     ///
     /// # Errors
     /// [`Error`] of the database.
     pub async fn settle_held(
-        &self,
+        self,
         delivery: impl Into<InHand<'_>>,
         (repo, sha): (&str, &str),
         (settlement, knew): (&Settlement, bool),
@@ -46,34 +47,28 @@ impl Store {
         let (repo, sha) = (repo.to_owned(), sha.to_owned());
         let delivery = delivery.into();
         let (hand, settles) = (delivery.args(), settlement.statement(delivery)?);
-        self.write(SettleHeld { hand, repo, sha, settles, knew, at }).await
+        self.store.write(SettleHeld { hand, repo, sha, settles, knew, at }).await
     }
 
-    /// Who lets a commit of a stranger run; `None`: nobody yet.
+    /// Maintainer who allowed an untrusted commit; `None`: not allowed yet.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn allowed_by(&self, repo: &str, sha: &str) -> Result<Option<String>, Error> {
+    pub async fn allowed_by(self, repo: &str, sha: &str) -> Result<Option<String>, Error> {
         let text = "SELECT allowed_by FROM allowed WHERE repo = $1 AND sha = $2";
-        let row = self.read_one(Statement::new(text, vec![repo.into(), sha.into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![repo.into(), sha.into()])).await?;
         row.map(|row| row.text(0)).transpose()
     }
 
     /// Lets a commit run: the deliveries that wait for it are taken in again. How many; 0 also while
     /// the only one is still worked on. Others that are worked on at this moment find out when they
-    /// are settled ([`Store::settle_held`]).
+    /// are settled ([`Self::settle_held`]).
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn allow(
-        &self,
-        repo: &str,
-        sha: &str,
-        by: &str,
-        at: Timestamp,
-    ) -> Result<u64, Error> {
+    pub async fn allow(self, repo: &str, sha: &str, by: &str, at: Timestamp) -> Result<u64, Error> {
         let (repo, sha, by) = (repo.to_owned(), sha.to_owned(), by.to_owned());
-        self.write(Allow { repo, sha, by, at }).await
+        self.store.write(Allow { repo, sha, by, at }).await
     }
 }
 

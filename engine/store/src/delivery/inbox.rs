@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use crate::{
     delivery::{DeliveryState, Dispatches},
     error::Error,
+    handles::Deliveries,
     sql::{Arg, Statement},
-    store::Store,
 };
 
 /// A delivery without its body.
@@ -20,7 +20,7 @@ pub struct DeliverySummary {
     pub received_at: Timestamp,
     /// State of the work on it.
     pub state: DeliveryState,
-    /// Why, or which runs it made: a line for each plan.
+    /// Reason, or the runs that it made: a line for each plan.
     pub note: Option<String>,
     /// Number of attempts that failed for a transient reason.
     pub tries: u32,
@@ -30,14 +30,14 @@ pub struct DeliverySummary {
     pub dispatches: Option<Dispatches>,
 }
 
-impl Store {
+impl Deliveries<'_> {
     /// Deliveries that a hook received or that were routed to it, newest first, at most `limit`;
     /// with `before`, a time and an id, only older ones.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn deliveries(
-        &self,
+    pub async fn list(
+        self,
         hook: &str,
         before: Option<(Timestamp, &str)>,
         limit: u32,
@@ -53,7 +53,7 @@ impl Store {
              WHERE (hook = $1 OR routed_to = $1) {filter}\
              ORDER BY received_at DESC, id DESC LIMIT $2"
         );
-        let rows = self.read(Statement::new(text, args)).await?;
+        let rows = self.store.read(Statement::new(text, args)).await?;
         rows.iter()
             .map(|row| {
                 let state = row.parse(3)?;

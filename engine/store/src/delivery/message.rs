@@ -7,40 +7,41 @@ use crate::{
     changes::Shards,
     delivery::{DeliveryRow, insert},
     error::Error,
+    handles::Topics,
     op::Op,
     sql::Tx,
-    store::Store,
     topic::{self, NewMessage},
 };
 
 /// Topics that begin so are those of named webhooks.
 pub const WEBHOOK_TOPIC: &str = "webhook:";
 
-struct Hear {
+struct ReceiveMessage {
     delivery: DeliveryRow,
     message: Option<NewMessage>,
 }
 
-impl Store {
-    /// Keeps a delivery as [`Store::receive`] does; if it is new and there is a topic with data, the
-    /// steps of this repository's runs that wait on the topic are told as well.
+impl Topics<'_> {
+    /// Stores a delivery as [`Deliveries::receive`](crate::handles::Deliveries::receive) does; a
+    /// new one with a topic and data also wakes the steps of this repository's runs that wait on
+    /// the topic.
     ///
     /// # Errors
-    /// [`Error`] of the database: then the sender must not be told that it arrived.
-    pub async fn hear(
-        &self,
+    /// [`Error`] of the database: then the message must not be acknowledged.
+    pub async fn receive(
+        self,
         repo: &str,
         delivery: DeliveryRow,
-        told: Option<(String, Json)>,
+        message: Option<(String, Json)>,
         by: &str,
     ) -> Result<bool, Error> {
         let (by, at, repo) = (by.to_owned(), delivery.received_at, Some(repo.to_owned()));
-        let message = told.map(|(topic, data)| NewMessage { topic, data, by, at, repo });
-        self.write(Hear { delivery, message }).await
+        let message = message.map(|(topic, data)| NewMessage { topic, data, by, at, repo });
+        self.store.write(ReceiveMessage { delivery, message }).await
     }
 }
 
-impl Op for Hear {
+impl Op for ReceiveMessage {
     type Out = bool;
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {

@@ -10,10 +10,9 @@ use crate::{
     delivery::{DeliveryRow, InHand, REOPENED, delivery_row, hand::IN_HAND},
     drive::holds_engine,
     error::Error,
-    op::Op,
-    plain::Plain,
+    handles::DeliveryQueues,
+    op::{Op, Plain},
     sql::{Arg, Dialect, Statement, Tx},
-    store::Store,
 };
 
 /// Advisory lock of an engine that claims from a queue: "dlvq" in ASCII and the queue's hash. Held
@@ -72,12 +71,12 @@ struct Retry {
     id: String,
 }
 
-impl Store {
+impl DeliveryQueues<'_> {
     /// The queues with deliveries that are due and that no engine works on.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn waiting_queues(&self, now: Timestamp) -> Result<Vec<WaitingQueue>, Error> {
+    pub async fn waiting(self, now: Timestamp) -> Result<Vec<WaitingQueue>, Error> {
         let due = "FROM delivery WHERE COALESCE(routed_to, hook) = queue.name AND state = 'new' \
                    AND taken_by IS NULL AND next_at <= $1 ORDER BY received_at, id LIMIT 1";
         let next = |beyond: &str| {
@@ -96,7 +95,7 @@ impl Store {
              (SELECT tries {due}) FROM queue WHERE name IS NOT NULL) \
              SELECT name, oldest, tries FROM front WHERE oldest IS NOT NULL"
         );
-        let rows = self.read(Statement::new(text, vec![now.into()])).await?;
+        let rows = self.store.read(Statement::new(text, vec![now.into()])).await?;
         rows.iter()
             .map(|row| {
                 let (queue, oldest) = (row.text(0)?, row.time(1)?);
@@ -109,12 +108,12 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn backlogs(&self) -> Result<Vec<Backlog>, Error> {
+    pub async fn backlogs(self) -> Result<Vec<Backlog>, Error> {
         let text = "SELECT repo.name, count(*), min(delivery.received_at), max(delivery.tries) \
                     FROM delivery \
                     JOIN repo ON repo.hook = COALESCE(delivery.routed_to, delivery.hook) \
                     WHERE delivery.state = 'new' GROUP BY repo.name";
-        let rows = self.read(Statement::new(text, Vec::new())).await?;
+        let rows = self.store.read(Statement::new(text, Vec::new())).await?;
         rows.iter()
             .map(|row| {
                 let (repo, waiting, oldest) = (row.text(0)?, row.count(1)?, row.time(2)?);
@@ -127,10 +126,11 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn has_backlog(&self, queue: &str, most: u32) -> Result<bool, Error> {
+    pub async fn has_backlog(self, queue: &str, most: u32) -> Result<bool, Error> {
         let text = "SELECT 1 FROM delivery WHERE COALESCE(routed_to, hook) = $1 AND state = 'new' \
                     ORDER BY received_at, id LIMIT 1 OFFSET $2";
-        let row = self.read_one(Statement::new(text, vec![queue.into(), most.into()])).await?;
+        let row =
+            self.store.read_one(Statement::new(text, vec![queue.into(), most.into()])).await?;
         Ok(row.is_some())
     }
 
@@ -140,14 +140,14 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn claim_delivery(
-        &self,
+    pub async fn claim(
+        self,
         queue: &str,
         engine: Option<&str>,
         now: Timestamp,
     ) -> Result<Option<ClaimedDelivery>, Error> {
         let engine = engine.map(str::to_owned);
-        self.write(Claim { queue: queue.to_owned(), engine, now }).await
+        self.store.write(Claim { queue: queue.to_owned(), engine, now }).await
     }
 
     /// Puts a delivery off: work on it failed for a passing reason, the note. Without effect on one that
@@ -155,8 +155,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn defer_delivery(
-        &self,
+    pub async fn defer(
+        self,
         delivery: impl Into<InHand<'_>>,
         next_at: Timestamp,
         note: &str,
@@ -167,7 +167,7 @@ impl Store {
         );
         let mut args = delivery.into().args();
         args.extend([next_at.into(), note.into()]);
-        self.write(Plain(vec![Statement::new(text, args)])).await
+        self.store.write(Plain(vec![Statement::new(text, args)])).await
     }
 
     /// Puts all waiting deliveries of a queue off that came from the same forge: it cannot be reached.
@@ -175,7 +175,7 @@ impl Store {
     /// # Errors
     /// [`Error`] of the database.
     pub async fn defer_queue(
-        &self,
+        self,
         forge: &str,
         queue: &str,
         next_at: Timestamp,
@@ -184,7 +184,7 @@ impl Store {
                     AND COALESCE(routed_to, hook) = $2 AND state = 'new' \
                     AND taken_by IS NULL AND next_at < $3";
         let args = vec![forge.into(), queue.into(), next_at.into()];
-        self.write(Plain(vec![Statement::new(text, args)])).await
+        self.store.write(Plain(vec![Statement::new(text, args)])).await
     }
 
     /// Gives a claimed delivery back whose work broke off: until `next_at`, and without forgetting that
@@ -192,8 +192,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn put_off_delivery(
-        &self,
+    pub async fn put_off(
+        self,
         delivery: impl Into<InHand<'_>>,
         next_at: Timestamp,
         note: &str,
@@ -204,7 +204,7 @@ impl Store {
         );
         let mut args = delivery.into().args();
         args.extend([next_at.into(), note.into()]);
-        self.write(Plain(vec![Statement::new(text, args)])).await
+        self.store.write(Plain(vec![Statement::new(text, args)])).await
     }
 
     /// Releases a claimed delivery and does not count the attempt. Has no effect on one that is no
@@ -212,13 +212,13 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn release_delivery(&self, delivery: impl Into<InHand<'_>>) -> Result<(), Error> {
+    pub async fn release(self, delivery: impl Into<InHand<'_>>) -> Result<(), Error> {
         let text = format!(
             "UPDATE delivery SET taken_by = NULL, \
              begun = CASE WHEN begun > 0 THEN begun - 1 ELSE 0 END \
              WHERE {IN_HAND} AND state = 'new'"
         );
-        self.write(Plain(vec![Statement::new(text, delivery.into().args())])).await
+        self.store.write(Plain(vec![Statement::new(text, delivery.into().args())])).await
     }
 
     /// Makes a delivery that failed, or that waits for its next try, due now and as if it had come
@@ -226,8 +226,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn retry_delivery(&self, hook: &str, id: &str) -> Result<bool, Error> {
-        self.write(Retry { hook: hook.to_owned(), id: id.to_owned() }).await
+    pub async fn retry(self, hook: &str, id: &str) -> Result<bool, Error> {
+        self.store.write(Retry { hook: hook.to_owned(), id: id.to_owned() }).await
     }
 }
 

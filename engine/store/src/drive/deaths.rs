@@ -10,10 +10,10 @@ use plue_plan::RunId;
 use crate::{
     changes::Shards,
     error::Error,
+    handles::Drives,
     op::Op,
     run::RunRow,
     sql::{Arg, Statement, Tx},
-    store::Store,
 };
 
 /// Deaths in a row after which a run is set aside.
@@ -34,30 +34,30 @@ struct LetGo {
 
 struct Revive(RunId);
 
-impl Store {
+impl Drives<'_> {
     /// Notes that this machine's engine has a run in hand; `false`: the run is set aside. Only for a caller
     /// that holds the run's lock: a note that is there already is a death.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn take_in_hand(&self, run: &RunId) -> Result<bool, Error> {
-        self.write(TakeInHand(run.clone())).await
+    pub async fn begin(self, run: &RunId) -> Result<bool, Error> {
+        self.store.write(TakeInHand(run.clone())).await
     }
 
     /// Takes the note back: the run has proved harmless, or was left in order.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn let_go(&self, run: &RunId, fence: Option<u64>) -> Result<(), Error> {
-        self.write(LetGo { run: run.clone(), fence }).await
+    pub async fn end(self, run: &RunId, fence: Option<u64>) -> Result<(), Error> {
+        self.store.write(LetGo { run: run.clone(), fence }).await
     }
 
     /// Resets the deaths of a run that a user has requested.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn revive(&self, run: &RunId) -> Result<(), Error> {
-        self.write(Revive(run.clone())).await
+    pub async fn revive(self, run: &RunId) -> Result<(), Error> {
+        self.store.write(Revive(run.clone())).await
     }
 }
 

@@ -9,8 +9,8 @@ use serde_json::Value as Json;
 
 use crate::{
     error::Error,
+    handles::Transcripts,
     sql::{Arg, Statement},
-    store::Store,
 };
 
 /// The name of fields of a fact that only engines read: their texts are not masked.
@@ -42,7 +42,6 @@ pub struct TranscriptRow {
     pub seq: u64,
     /// Time at which it was stored.
     pub at: Timestamp,
-    /// The fact.
     pub fact: Json,
 }
 
@@ -98,19 +97,19 @@ fn hide(value: &mut Json) {
     }
 }
 
-impl Store {
+impl Transcripts<'_> {
     /// Ids of the agents that the agent of an attempt, or those below it, started: each behind the one
     /// that started it, else in the order of their starts.
     ///
     /// # Errors
     /// [`Error`] of the database.
     pub async fn agents_of(
-        &self,
+        self,
         run: &RunId,
         attempt: &AttemptId,
     ) -> Result<Vec<AttemptId>, Error> {
         let text = "SELECT DISTINCT attempt_id FROM transcript WHERE run_id = $1";
-        let rows = self.read(Statement::new(text, vec![run.as_str().into()])).await?;
+        let rows = self.store.read(Statement::new(text, vec![run.as_str().into()])).await?;
         let ids = rows.iter().map(|row| Ok(AttemptId::new(row.text(0)?)));
         let mut ids = ids.collect::<Result<Vec<_>, Error>>()?;
         ids.retain(|id| id.attempt() == *attempt && id != attempt);
@@ -122,8 +121,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn transcript_after(
-        &self,
+    pub async fn after(
+        self,
         attempt: &AttemptId,
         after: u64,
         most: u32,
@@ -131,7 +130,7 @@ impl Store {
         let text = "SELECT seq, at, fact FROM transcript WHERE attempt_id = $1 AND seq > $2 \
                     ORDER BY seq LIMIT $3";
         let args = vec![attempt.as_str().into(), Arg::count(after), i64::from(most).into()];
-        let rows = self.read(Statement::new(text, args)).await?;
+        let rows = self.store.read(Statement::new(text, args)).await?;
         let rows = rows.iter().map(|row| {
             let fact = without_hidden(row.json(2)?);
             Ok(TranscriptRow { seq: row.count(0)?, at: row.time(1)?, fact })

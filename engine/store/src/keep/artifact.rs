@@ -1,4 +1,4 @@
-//! Rows of artifacts.
+//! Rows of artifacts, one per file.
 
 use jiff::Timestamp;
 use plue_plan::{AttemptId, RunId, StepId};
@@ -7,33 +7,29 @@ use plue_wire::outputs::BlobHash;
 use crate::{
     changes::Shards,
     error::Error,
+    handles::Artifacts,
     op::Op,
     sql::{Row, Statement, Tx},
-    store::Store,
 };
 
 /// A file that an attempt has left behind on purpose.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArtifactRow {
-    /// Its step.
     pub step: StepId,
     /// The step's visit, from 1.
     pub visit: u32,
     /// The attempt's number within the visit, from 1.
     pub number: u32,
-    /// The attempt.
     pub attempt: AttemptId,
     /// Relative to the workspace.
     pub path: String,
-    /// Its content.
     pub blob: BlobHash,
     /// Its bytes.
     pub bytes: u64,
     /// Whether it may be executed.
     pub executable: bool,
-    /// When it was kept.
     pub created_at: Timestamp,
-    /// When its content was given up.
+    /// Time of the expiry of its content.
     pub expired_at: Option<Timestamp>,
 }
 
@@ -45,17 +41,17 @@ struct Expire {
 pub(super) const COLUMNS: &str = "step_id, visit, number, attempt_id, path, hash, size, executable, \
                                   created_at, expired_at";
 
-impl Store {
+impl Artifacts<'_> {
     /// The artifacts of a run in the order of steps and paths: those of all attempts.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn artifacts(&self, run: &RunId) -> Result<Vec<ArtifactRow>, Error> {
+    pub async fn list(self, run: &RunId) -> Result<Vec<ArtifactRow>, Error> {
         let text = format!(
             "SELECT {COLUMNS} FROM artifact WHERE run_id = $1 \
              ORDER BY step_id, visit, number, path"
         );
-        let rows = self.read(Statement::new(text, vec![run.as_str().into()])).await?;
+        let rows = self.store.read(Statement::new(text, vec![run.as_str().into()])).await?;
         rows.iter().map(row).collect()
     }
 
@@ -63,8 +59,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn artifacts_of(
-        &self,
+    pub async fn of_attempt(
+        self,
         run: &RunId,
         attempt: &AttemptId,
     ) -> Result<Vec<ArtifactRow>, Error> {
@@ -72,17 +68,17 @@ impl Store {
             "SELECT {COLUMNS} FROM artifact WHERE run_id = $1 AND attempt_id = $2 ORDER BY path"
         );
         let args = vec![run.as_str().into(), attempt.as_str().into()];
-        let rows = self.read(Statement::new(text, args)).await?;
+        let rows = self.store.read(Statement::new(text, args)).await?;
         rows.iter().map(row).collect()
     }
 
-    /// Gives up the content of artifacts that were kept before this time. Their rows stay with their
-    /// run. Tells how many.
+    /// Expires the content of artifacts that were stored before this time. Their rows stay with
+    /// their run. Returns their number.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn expire_artifacts(&self, created_before: Timestamp) -> Result<u64, Error> {
-        self.write(Expire { created_before, now: self.clock().now() }).await
+    pub async fn expire(self, created_before: Timestamp) -> Result<u64, Error> {
+        self.store.write(Expire { created_before, now: self.store.clock().now() }).await
     }
 }
 

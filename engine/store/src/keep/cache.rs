@@ -7,20 +7,18 @@ use plue_plan::{RunId, StepId};
 use plue_wire::outputs::BlobHash;
 
 use crate::{
+    capacity::UNTRUSTED_SCOPE,
     changes::Shards,
     error::Error,
+    handles::Caches,
     op::Op,
-    places::UNTRUSTED_SCOPE,
     sql::{Arg, Row, Statement, Tx, placeholders},
-    store::Store,
 };
 
 /// A row of `cache_entry`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheRow {
-    /// Who may read it.
     pub scope: String,
-    /// Its key.
     pub key: String,
     /// The archive; absent after it was evicted.
     pub archive: Option<BlobHash>,
@@ -30,24 +28,21 @@ pub struct CacheRow {
     pub run: RunId,
     /// The step that filled it.
     pub step: StepId,
-    /// When it was filled.
     pub created_at: Timestamp,
-    /// When it was used last.
+    /// Time of its last use.
     pub used_at: Timestamp,
-    /// When it was evicted and why.
+    /// Time and reason of its eviction.
     pub evicted: Option<(Timestamp, String)>,
 }
 
-/// What a search in caches gave.
+/// Result of a search in caches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CacheFound {
-    /// The key itself.
     Exact(CacheRow),
     /// The newest entry whose key begins with this prefix.
     Prefix(String, CacheRow),
     /// Nothing; the key was there once, until it was evicted.
     Evicted(CacheRow),
-    /// Nothing.
     Nothing,
 }
 
@@ -75,14 +70,14 @@ const BATCH: usize = 500;
 /// Evicted entries are remembered for so long, in seconds.
 const REMEMBERED_SECONDS: i64 = 30 * 24 * 3_600;
 
-impl Store {
+impl Caches<'_> {
     /// The best entry: the exact key in the first scope that has it, then each prefix in turn, newest
     /// first. What is found counts as used.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn find_cache(
-        &self,
+    pub async fn find(
+        self,
         scopes: &[String],
         key: &str,
         restore: &[String],
@@ -91,7 +86,9 @@ impl Store {
         for scope in scopes {
             let text = format!("SELECT {COLUMNS} FROM cache_entry WHERE scope = $1 AND key = $2");
             let args = vec![scope.as_str().into(), key.into()];
-            let Some(found) = self.read_one(Statement::new(text, args)).await? else { continue };
+            let Some(found) = self.store.read_one(Statement::new(text, args)).await? else {
+                continue;
+            };
             let found = entry(&found)?;
             if found.archive.is_some() {
                 self.used(&found).await?;
@@ -111,7 +108,7 @@ impl Store {
     }
 
     /// Not with LIKE, whose wildcards a key may contain.
-    async fn newest(&self, scope: &str, prefix: &str) -> Result<Option<CacheRow>, Error> {
+    async fn newest(self, scope: &str, prefix: &str) -> Result<Option<CacheRow>, Error> {
         let text = format!(
             "SELECT {COLUMNS} FROM cache_entry WHERE scope = $1 AND archive IS NOT NULL \
              AND substr(key, 1, CAST($3 AS INTEGER)) = $2 \
@@ -119,13 +116,13 @@ impl Store {
         );
         let length = i64::try_from(prefix.chars().count()).unwrap_or(i64::MAX);
         let args = vec![scope.into(), prefix.into(), length.into()];
-        let row = self.read_one(Statement::new(text, args)).await?;
+        let row = self.store.read_one(Statement::new(text, args)).await?;
         row.map(|row| entry(&row)).transpose()
     }
 
-    async fn used(&self, found: &CacheRow) -> Result<(), Error> {
-        let now = self.clock().now();
-        self.write(Use(found.scope.clone(), found.key.clone(), now)).await
+    async fn used(self, found: &CacheRow) -> Result<(), Error> {
+        let now = self.store.clock().now();
+        self.store.write(Use(found.scope.clone(), found.key.clone(), now)).await
     }
 
     /// Evicts entries that were not used since a time, then those over the quota in bytes: the
@@ -134,11 +131,11 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn evict_caches(&self, quota: u64, unused_before: Timestamp) -> Result<u64, Error> {
+    pub async fn evict(self, quota: u64, unused_before: Timestamp) -> Result<u64, Error> {
         let mut total = 0;
         loop {
-            let now = self.clock().now();
-            let evicted = self.write(Evict { quota, unused_before, now }).await?;
+            let now = self.store.clock().now();
+            let evicted = self.store.write(Evict { quota, unused_before, now }).await?;
             total += evicted;
             if evicted == 0 {
                 return Ok(total);
@@ -151,17 +148,17 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn release_untrusted(&self, ended_before: Timestamp) -> Result<(), Error> {
-        self.write(Release(ended_before, self.clock().now())).await
+    pub async fn release_untrusted(self, ended_before: Timestamp) -> Result<(), Error> {
+        self.store.write(Release(ended_before, self.store.clock().now())).await
     }
 
     /// All entries, the evicted ones too, by scope and key.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn cache_entries(&self) -> Result<Vec<CacheRow>, Error> {
+    pub async fn list(self) -> Result<Vec<CacheRow>, Error> {
         let text = format!("SELECT {COLUMNS} FROM cache_entry ORDER BY scope, key");
-        self.read(Statement::new(text, Vec::new())).await?.iter().map(entry).collect()
+        self.store.read(Statement::new(text, Vec::new())).await?.iter().map(entry).collect()
     }
 }
 

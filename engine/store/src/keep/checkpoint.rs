@@ -9,15 +9,14 @@ use plue_wire::outputs::BlobHash;
 use crate::{
     changes::Shards,
     error::Error,
+    handles::Checkpoints,
     op::Op,
     sql::{Arg, Row, Statement, Tx},
-    store::Store,
 };
 
-/// How a checkpoint came about.
+/// Cause of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckpointKind {
-    /// After a step.
     Step,
     /// One that was left out.
     Skipped,
@@ -30,19 +29,15 @@ pub enum CheckpointKind {
 pub struct CheckpointRow {
     /// Its number in the run, from 1.
     pub seq: u64,
-    /// How it came about.
     pub kind: CheckpointKind,
     /// Steps of which a process ran since the one before.
     pub steps: Vec<StepId>,
-    /// What changed: a blob that is a list of changes.
+    /// Blob that lists the changes.
     pub changes: Option<BlobHash>,
-    /// Paths in it.
     pub files: u64,
     /// Bytes of content in it.
     pub bytes: u64,
-    /// What people should know.
     pub note: Option<String>,
-    /// When.
     pub at: Timestamp,
 }
 
@@ -56,15 +51,15 @@ struct Restored {
     at: Timestamp,
 }
 
-impl Store {
+impl Checkpoints<'_> {
     /// The checkpoints of a run, oldest first.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn checkpoints(&self, run: &RunId) -> Result<Vec<CheckpointRow>, Error> {
+    pub async fn list(self, run: &RunId) -> Result<Vec<CheckpointRow>, Error> {
         let text = "SELECT seq, kind, steps, changes, files, bytes, note, at FROM checkpoint \
                     WHERE run_id = $1 ORDER BY seq";
-        let rows = self.read(Statement::new(text, vec![run.as_str().into()])).await?;
+        let rows = self.store.read(Statement::new(text, vec![run.as_str().into()])).await?;
         rows.iter().map(row).collect()
     }
 
@@ -72,14 +67,14 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn keep_restored(
-        &self,
+    pub async fn put_restored(
+        self,
         run: &RunId,
         changes: BlobHash,
         files: u64,
     ) -> Result<(), Error> {
-        let at = self.clock().now();
-        self.write(Restored { run: run.clone(), changes, files, at }).await
+        let at = self.store.clock().now();
+        self.store.write(Restored { run: run.clone(), changes, files, at }).await
     }
 }
 

@@ -11,44 +11,37 @@ use crate::{
     attempt::Held,
     changes::Shards,
     error::Error,
+    handles::Outputs,
     op::Op,
     run::RunSource,
     sql::{Arg, Row, Statement, Tx, insert_rows},
-    store::Store,
 };
 
-/// What a runner wants recorded, with what only the engine knows.
+/// A runner's record, with what only the engine knows.
 #[derive(Debug, Clone)]
 pub struct NewRecord {
-    /// Whose.
     pub claim: Claim,
-    /// What.
     pub record: Record,
-    /// Where caches and pure results of this run are written.
+    /// Scope of the caches and pure results that this run writes.
     pub scope: String,
-    /// When.
     pub at: Timestamp,
 }
 
-/// What became of a record.
+/// Outcome of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kept {
+pub enum Recorded {
     /// It is recorded, now or before.
     Yes,
-    /// Somebody else has the attempt, or it has ended.
+    /// Another runner has the attempt, or it has ended.
     Stale,
 }
 
 /// A sentence about an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoteRow {
-    /// Its step.
     pub step: StepId,
-    /// The attempt.
     pub attempt: AttemptId,
-    /// The sentence.
     pub text: String,
-    /// When.
     pub at: Timestamp,
 }
 
@@ -60,24 +53,22 @@ struct Owner {
     number: i64,
 }
 
-// === impl Store: recording ===
-
-impl Store {
+impl Outputs<'_> {
     /// Records something of an attempt, once, if its claim holds.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn keep(&self, record: NewRecord) -> Result<Kept, Error> {
-        self.write(record).await
+    pub async fn record(self, record: NewRecord) -> Result<Recorded, Error> {
+        self.store.write(record).await
     }
 
-    /// What a run was made from.
+    /// Source of a run.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn run_source(&self, run: &RunId) -> Result<Option<RunSource>, Error> {
+    pub async fn source_of_run(self, run: &RunId) -> Result<Option<RunSource>, Error> {
         let text = "SELECT source, event, inputs, origin FROM run_source WHERE run_id = $1";
-        let row = self.read_one(Statement::new(text, vec![run.as_str().into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![run.as_str().into()])).await?;
         let source = |row: Row| {
             Ok(RunSource {
                 source: row.text(0)?,
@@ -89,14 +80,14 @@ impl Store {
         row.map(source).transpose()
     }
 
-    /// What is to be said about the attempts of a run, oldest first.
+    /// Notes about the attempts of a run, oldest first.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn notes(&self, run: &RunId) -> Result<Vec<NoteRow>, Error> {
+    pub async fn notes(self, run: &RunId) -> Result<Vec<NoteRow>, Error> {
         let text = "SELECT step_id, attempt_id, text, at FROM attempt_note WHERE run_id = $1 \
                     ORDER BY at, attempt_id, text";
-        let rows = self.read(Statement::new(text, vec![run.as_str().into()])).await?;
+        let rows = self.store.read(Statement::new(text, vec![run.as_str().into()])).await?;
         let note = |row: &Row| {
             Ok(NoteRow {
                 step: StepId::new(row.text(0)?),
@@ -110,18 +101,18 @@ impl Store {
 }
 
 impl Op for NewRecord {
-    type Out = Kept;
+    type Out = Recorded;
 
-    async fn run(&self, tx: &mut Tx<'_>) -> Result<Kept, Error> {
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Recorded, Error> {
         let held = tx.fetch_optional(Held::lock(tx.dialect(), &self.claim.attempt)).await?;
         let held = held.map(|row| Held::from_row(&row, 0)).transpose()?.flatten();
         if !held.is_some_and(|held| held.is_held_by(&self.claim)) {
-            return Ok(Kept::Stale);
+            return Ok(Recorded::Stale);
         }
         let text = "SELECT run_id, step_id, visit, number FROM attempt WHERE id = $1";
         let args = vec![self.claim.attempt.as_str().into()];
         let Some(row) = tx.fetch_optional(Statement::new(text, args)).await? else {
-            return Ok(Kept::Stale);
+            return Ok(Recorded::Stale);
         };
         let owner = Owner {
             run: row.text(0)?,
@@ -178,10 +169,10 @@ impl Op for NewRecord {
                 ],
             )),
         }
-        Ok(Kept::Yes)
+        Ok(Recorded::Yes)
     }
 
-    fn touched(&self, _: &Kept) -> Shards {
+    fn touched(&self, _: &Recorded) -> Shards {
         Shards::NONE
     }
 }

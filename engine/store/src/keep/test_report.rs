@@ -12,14 +12,14 @@ use plue_reports::{
 };
 use plue_wire::runner::Claim;
 
-use super::Kept;
+use super::Recorded;
 use crate::{
     attempt::Held,
     changes::Shards,
     error::Error,
+    handles::TestReports,
     op::Op,
     sql::{Arg, Row, Statement, Tx, insert_rows, placeholders},
-    store::Store,
 };
 
 /// Bytes of a key.
@@ -93,13 +93,13 @@ pub struct TestResultRow {
     pub result: TestResult,
 }
 
-impl Store {
+impl TestReports<'_> {
     /// Stores the results of an attempt, once, if its claim holds.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn put_test_report(&self, report: NewTestReport) -> Result<Kept, Error> {
-        self.write(report).await
+    pub async fn put(self, report: NewTestReport) -> Result<Recorded, Error> {
+        self.store.write(report).await
     }
 
     /// Earlier attempts of a step with results, newest first: those of the same visit of this run, of the
@@ -107,8 +107,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn test_history(
-        &self,
+    pub async fn history(
+        self,
         run: &RunId,
         visit: u32,
         key: &TestHistoryKey,
@@ -142,7 +142,7 @@ impl Store {
             }
         });
         let mut found = Vec::new();
-        for row in self.read_each(reads).await?.iter().flatten() {
+        for row in self.store.read_each(reads).await?.iter().flatten() {
             let (of_run, branch, fork) = (row.text(0)?, row.text(1)?, row.opt_int(2)?);
             let past = PastAttempt {
                 is_same_visit: of_run == run.as_str(),
@@ -161,10 +161,10 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn test_reports(&self, run: &RunId) -> Result<Vec<TestReportRow>, Error> {
+    pub async fn list(self, run: &RunId) -> Result<Vec<TestReportRow>, Error> {
         let text = "SELECT step_id, visit, number, attempt_id, counts, duration_us, files, left_out, at \
                     FROM test_report WHERE run_id = $1 ORDER BY step_id, visit, number";
-        let rows = self.read(Statement::new(text, vec![run.as_str().into()])).await?;
+        let rows = self.store.read(Statement::new(text, vec![run.as_str().into()])).await?;
         rows.iter().map(report_row).collect()
     }
 
@@ -172,8 +172,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn test_results(
-        &self,
+    pub async fn results(
+        self,
         attempts: &[AttemptId],
         with_output: bool,
         limit: u32,
@@ -188,7 +188,7 @@ impl Store {
                  ORDER BY attempt_id, seq LIMIT {limit}"
             );
             let args = some.iter().map(|attempt| attempt.as_str().into()).collect();
-            let rows = self.read(Statement::new(text, args)).await?;
+            let rows = self.store.read(Statement::new(text, args)).await?;
             found.extend(rows.iter().map(result_row).collect::<Result<Vec<_>, _>>()?);
         }
         found.truncate(limit as usize);
@@ -242,21 +242,21 @@ fn keys(bytes: &[u8]) -> Vec<u64> {
 }
 
 impl Op for NewTestReport {
-    type Out = Kept;
+    type Out = Recorded;
 
-    async fn run(&self, tx: &mut Tx<'_>) -> Result<Kept, Error> {
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<Recorded, Error> {
         let attempt = self.claim.attempt.as_str();
         let held = tx.fetch_optional(Held::lock(tx.dialect(), &self.claim.attempt)).await?;
         let held = held.map(|row| Held::from_row(&row, 0)).transpose()?.flatten();
         if !held.is_some_and(|held| held.is_held_by(&self.claim)) {
-            return Ok(Kept::Stale);
+            return Ok(Recorded::Stale);
         }
         let text = "SELECT run_id, visit, number FROM attempt WHERE id = $1";
         let row = tx.fetch_optional(Statement::new(text, vec![attempt.into()])).await?;
-        let Some(row) = row else { return Ok(Kept::Stale) };
+        let Some(row) = row else { return Ok(Recorded::Stale) };
         let text = "SELECT 1 FROM test_report WHERE attempt_id = $1";
         if tx.fetch_optional(Statement::new(text, vec![attempt.into()])).await?.is_some() {
-            return Ok(Kept::Yes);
+            return Ok(Recorded::Yes);
         }
         let fork = self.key.fork.map(|number| i64::try_from(number).unwrap_or(i64::MAX));
         tx.write(Statement::new(
@@ -284,10 +284,10 @@ impl Op for NewTestReport {
             ],
         ));
         tx.write_all(self.results(attempt));
-        Ok(Kept::Yes)
+        Ok(Recorded::Yes)
     }
 
-    fn touched(&self, _: &Kept) -> Shards {
+    fn touched(&self, _: &Recorded) -> Shards {
         Shards::NONE
     }
 }

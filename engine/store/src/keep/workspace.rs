@@ -7,10 +7,9 @@ use crate::{
     changes::Shards,
     drive::Drive,
     error::Error,
-    op::Op,
-    plain::Plain,
+    handles::RunFiles,
+    op::{Op, Plain},
     sql::{Arg, Statement, Tx},
-    store::Store,
 };
 
 /// A row of `run_workspace`.
@@ -27,22 +26,17 @@ struct Hold {
     holder: String,
 }
 
-impl Store {
+impl RunFiles<'_> {
     /// Writes down which blob holds the files that a run begins with, and which machine has them; a
     /// machine that has gone on with the run meanwhile keeps it.
     ///
     /// # Errors
     /// [`Error`] of the database, also if there is no such run.
-    pub async fn keep_run_workspace(
-        &self,
-        run: &RunId,
-        holder: &str,
-        archive: &BlobHash,
-    ) -> Result<(), Error> {
+    pub async fn put(self, run: &RunId, holder: &str, archive: &BlobHash) -> Result<(), Error> {
         let text = "INSERT INTO run_workspace (run_id, blob, holder) VALUES ($1, $2, $3) \
                     ON CONFLICT (run_id) DO UPDATE SET blob = excluded.blob";
         let args = vec![run.as_str().into(), archive.to_string().into(), holder.into()];
-        self.write(Plain(vec![Statement::new(text, args)])).await
+        self.store.write(Plain(vec![Statement::new(text, args)])).await
     }
 
     /// Writes down that this machine has the files of a run from now on. `false`: another engine drives
@@ -50,17 +44,17 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn hold_run_workspace(&self, drive: &Drive, holder: &str) -> Result<bool, Error> {
-        self.write(Hold { drive: drive.clone(), holder: holder.to_owned() }).await
+    pub async fn take_over(self, drive: &Drive, holder: &str) -> Result<bool, Error> {
+        self.store.write(Hold { drive: drive.clone(), holder: holder.to_owned() }).await
     }
 
-    /// What is known of the files of a run; `None`: nothing was written down.
+    /// Archive and holder of the files of a run; `None`: none is recorded.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn run_workspace(&self, run: &RunId) -> Result<Option<RunWorkspace>, Error> {
+    pub async fn get(self, run: &RunId) -> Result<Option<RunWorkspace>, Error> {
         let text = "SELECT blob, holder FROM run_workspace WHERE run_id = $1";
-        let row = self.read_one(Statement::new(text, vec![run.as_str().into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![run.as_str().into()])).await?;
         row.map(|row| {
             let archive = row.opt_text(0)?.map(|text| text.parse().map_err(Error::Corrupt));
             Ok(RunWorkspace { archive: archive.transpose()?, holder: row.text(1)? })
@@ -74,7 +68,7 @@ impl Op for Hold {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<bool, Error> {
         let Drive { run, engine, fence } = &self.drive;
-        // Locked: nobody takes the run between this and the end of the transaction.
+        // Locked: no other engine takes the run between this and the end of the transaction.
         let lock = crate::fence::lock(tx.dialect());
         let right = "id = $1 AND driver = $2 AND drive_fence = $3";
         let args = vec![run.as_str().into(), engine.as_str().into(), Arg::count(*fence)];

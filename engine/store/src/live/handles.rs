@@ -24,7 +24,7 @@ pub struct LogReader {
     pub(super) changed: watch::Receiver<u64>,
 }
 
-/// Nobody else stores anything of a log meanwhile.
+/// Exclusive right to store text of a log.
 #[derive(Debug)]
 pub struct LogTurn {
     _held: OwnedMutexGuard<()>,
@@ -84,7 +84,7 @@ impl LogWriter {
         let texts = self.numbered();
         let last = texts.last().map(|piece| piece.seq);
         let text = (self.log.claim.clone(), texts);
-        let is_new = self.store.append_transcript_with_text(facts, text).await?;
+        let is_new = self.store.transcripts().append_with_text(facts, text).await?;
         if let Some(last) = last.filter(|_| is_new) {
             self.noted(last);
         }

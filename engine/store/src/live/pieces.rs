@@ -15,12 +15,11 @@ use crate::{
 /// Numbers that are left out when a log is opened: an engine that died may have shown that many pieces
 /// which were never stored, and followers who come back ask for what is behind them.
 pub(crate) const JUMP: u64 = 1 << 24;
-/// Bytes of pieces that are kept for followers, beside those that are not stored.
+/// Bytes of pieces that are kept for followers, not counting unstored ones.
 const KEPT_BYTES: usize = 32 * 1024;
 /// Pieces that are shown and not stored; more text waits and becomes one piece.
 const MAX_UNSTORED: usize = 64;
 
-/// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Pieces {
     /// The place of the next piece.

@@ -3,11 +3,11 @@
 use plue_plan::AttemptId;
 
 use super::{
-    LogFound, LogHit, LogPiece, LogPlace, block,
+    LogFound, LogHit, LogPiece, LogPosition, block,
     read::cut,
     search::{MAX_NEEDLE, WINDOW, line_in},
 };
-use crate::{error::Error, store::Store};
+use crate::{error::Error, handles::LogSearch};
 
 /// Rows read at a time.
 const PAGE: usize = 4;
@@ -23,18 +23,18 @@ struct Part {
     in_line: bool,
 }
 
-impl Store {
+impl LogSearch<'_> {
     /// The lines that hold a text, each with its first place, from a place on: at most `limit`, and until
     /// so many bytes were looked through, some more than `bytes`. Bytes are compared as they are. A
     /// needle that is empty or longer than 64 KiB is found nowhere.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn find_lines(
-        &self,
+    pub async fn lines(
+        self,
         attempt: &AttemptId,
         needle: &[u8],
-        from: LogPlace,
+        from: LogPosition,
         (limit, bytes): (usize, u64),
     ) -> Result<LogFound, Error> {
         let mut found = LogFound::default();
@@ -42,11 +42,14 @@ impl Store {
             return Ok(found);
         }
         let finder = memchr::memmem::Finder::new(needle);
-        let mut before =
-            if from.byte == 0 { 0 } else { self.row_before(attempt, from.byte).await? };
+        let mut before = if from.byte == 0 {
+            0
+        } else {
+            self.store.logs().row_before(attempt, from.byte).await?
+        };
         let mut part: Option<Part> = None;
         loop {
-            let (pieces, last) = self.page(attempt, before, PAGE).await?;
+            let (pieces, last) = self.store.logs().page(attempt, before, PAGE).await?;
             for piece in pieces.into_iter().filter(|piece| piece.stream.is_output()) {
                 let Some(piece) = cut(piece, from.byte, u64::MAX) else { continue };
                 found.bytes += piece.length();
@@ -62,7 +65,7 @@ impl Store {
             }
             let place = part.as_ref().map(Part::place);
             match last {
-                // Whoever goes on from here must have come further.
+                // A search that continues from here must advance.
                 Some(last) if found.bytes < bytes || place.is_none_or(|place| place == from) => {
                     before = last;
                 }
@@ -105,7 +108,7 @@ impl Part {
                 line += 1;
             }
             let Some(at) = finder.find(&self.bytes[self.done..]) else {
-                // What could be the start of a hit that ends in the next piece is looked at again.
+                // The start of a hit that ends in the next piece is searched again.
                 let overlap = finder.needle().len() - 1;
                 self.done = self.done.max(self.bytes.len().saturating_sub(overlap));
                 return;
@@ -119,9 +122,9 @@ impl Part {
         }
     }
 
-    /// Where a search goes on that is left here.
-    fn place(&self) -> LogPlace {
-        LogPlace { byte: self.first_byte + self.done as u64, in_line: self.in_line }
+    /// Position to continue a search that stops here.
+    fn place(&self) -> LogPosition {
+        LogPosition { byte: self.first_byte + self.done as u64, in_line: self.in_line }
     }
 
     /// Keeps no more than what shows the line of the next hit.

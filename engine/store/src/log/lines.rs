@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use plue_plan::AttemptId;
 
 use super::{LogPiece, LogRange, LogStream, read::cut};
-use crate::{error::Error, store::Store};
+use crate::{error::Error, handles::Logs};
 
 /// Rows read at a time.
 const PAGE: usize = 4;
@@ -61,14 +61,14 @@ struct Collector<'w> {
     number: u64,
 }
 
-impl Store {
+impl Logs<'_> {
     /// Lines of a log. Lines behind the end are left out. Reads the rows of the window, and of longer
     /// lines only those of their first bytes.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn log_lines(
-        &self,
+    pub async fn lines_in(
+        self,
         attempt: &AttemptId,
         window: &LineWindow,
     ) -> Result<LogLines, Error> {
@@ -107,18 +107,18 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn line_offset(&self, attempt: &AttemptId, line: u64) -> Result<u64, Error> {
+    pub async fn line_offset(self, attempt: &AttemptId, line: u64) -> Result<u64, Error> {
         let Some(length) = self.length(attempt).await? else { return Ok(0) };
         self.line_start(attempt, &length, line).await
     }
 
     /// The bytes before an offset.
-    async fn before(&self, attempt: &AttemptId, offset: u64) -> Result<Vec<u8>, Error> {
+    async fn before(self, attempt: &AttemptId, offset: u64) -> Result<Vec<u8>, Error> {
         if offset == 0 {
             return Ok(Vec::new());
         }
         let range = LogRange::Bytes(offset.saturating_sub(LOOK_BACK)..offset);
-        let pieces = self.read_log(attempt, range).await?;
+        let pieces = self.read(attempt, range).await?;
         let output = pieces.into_iter().filter(|piece| piece.stream.is_output());
         Ok(output.flat_map(|piece| piece.bytes).collect())
     }

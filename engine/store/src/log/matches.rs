@@ -13,11 +13,11 @@ use plue_runtime::foreign::{self, Limits};
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::{
-    LogHit, LogPlace, block,
+    LogHit, LogPosition, block,
     read::{RawRow, cut},
     search::WINDOW,
 };
-use crate::{error::Error, store::Store};
+use crate::{error::Error, handles::LogSearch};
 
 /// Rows searched in one computation.
 const PAGE: usize = 8;
@@ -69,7 +69,7 @@ pub struct LogMatches {
     /// The first of them with the text around the match.
     pub hits: Vec<LogHit>,
     /// The place at which the search continues; none: the log was searched to its end.
-    pub next: Option<LogPlace>,
+    pub next: Option<LogPosition>,
     /// Bytes that were searched.
     pub bytes: u64,
 }
@@ -89,23 +89,26 @@ struct Scan {
     is_placed: bool,
 }
 
-impl Store {
+impl LogSearch<'_> {
     /// Counts the lines that match a pattern, from a place on.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn match_lines(
-        &self,
+    pub async fn matches(
+        self,
         attempt: &AttemptId,
         pattern: &LogPattern,
-        from: LogPlace,
+        from: LogPosition,
         bounds: MatchBounds,
     ) -> Result<LogMatches, Error> {
         let mut scan = Scan::new(pattern.clone(), from, bounds);
-        let mut before =
-            if from.byte == 0 { 0 } else { self.row_before(attempt, from.byte).await? };
+        let mut before = if from.byte == 0 {
+            0
+        } else {
+            self.store.logs().row_before(attempt, from.byte).await?
+        };
         loop {
-            let (rows, last) = self.raw_page(attempt, before, PAGE, u64::MAX).await?;
+            let (rows, last) = self.store.logs().raw_page(attempt, before, PAGE, u64::MAX).await?;
             let is_last = last.is_none();
             let work = move |meter: &Meter| Ok(scan.take(rows, is_last, meter));
             let done = foreign::compute(SEARCHING, work).await;
@@ -149,7 +152,7 @@ impl LogPattern {
 // === impl Scan ===
 
 impl Scan {
-    fn new(pattern: LogPattern, from: LogPlace, bounds: MatchBounds) -> Self {
+    fn new(pattern: LogPattern, from: LogPosition, bounds: MatchBounds) -> Self {
         Self {
             pattern,
             bounds,
@@ -163,8 +166,8 @@ impl Scan {
         }
     }
 
-    fn place(&self) -> LogPlace {
-        LogPlace { byte: self.first_byte, in_line: self.in_line }
+    fn place(&self) -> LogPosition {
+        LogPosition { byte: self.first_byte, in_line: self.in_line }
     }
 
     /// Searches the next rows.
@@ -264,18 +267,19 @@ mod tests {
     #[test]
     fn matches_across_line_ends_do_not_count() {
         let bounds = MatchBounds { texts: 9, lines: 9, bytes: 0 };
-        let mut scan = Scan::new(pattern(r"b\s+c|x$", true).unwrap(), LogPlace::default(), bounds);
+        let mut scan =
+            Scan::new(pattern(r"b\s+c|x$", true).unwrap(), LogPosition::default(), bounds);
         scan.rest = b"b\nc\nb c\nx\nxb".to_vec();
         scan.search_lines();
         assert_eq!(scan.found.lines, [2, 3]);
-        assert_eq!(scan.place(), LogPlace { byte: 10, in_line: false });
+        assert_eq!(scan.place(), LogPosition { byte: 10, in_line: false });
         assert_eq!(scan.rest, b"xb");
     }
 
     #[test]
     fn long_lines_count_once() {
         let bounds = MatchBounds { texts: 9, lines: 9, bytes: 0 };
-        let mut scan = Scan::new(pattern("x", false).unwrap(), LogPlace::default(), bounds);
+        let mut scan = Scan::new(pattern("x", false).unwrap(), LogPosition::default(), bounds);
         for part in [vec![b'x'; MAX_LINE + 1], vec![b'x'; MAX_LINE + 1], b"x\nx\ny".to_vec()] {
             scan.rest.extend(part);
             scan.search_lines();

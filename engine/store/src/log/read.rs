@@ -6,8 +6,8 @@ use plue_plan::AttemptId;
 use super::{BLOCK, LogPiece, LogRange, LogStat, LogStream, block};
 use crate::{
     error::Error,
+    handles::Logs,
     sql::{Arg, Row, Statement},
-    store::Store,
 };
 
 /// Rows of one query.
@@ -15,7 +15,7 @@ const PAGE: usize = 32;
 /// Bytes of log between the first row of a query and the start of its last one.
 const PAGE_BYTES: u64 = 2 * 1024 * 1024;
 
-/// What the attempt's row says about its log.
+/// Length of a log, from its attempt's row.
 pub(super) struct Length {
     pub(super) bytes: u64,
     pub(super) newlines: u64,
@@ -31,16 +31,12 @@ pub(super) struct RawRow {
     after: u64,
 }
 
-impl Store {
+impl Logs<'_> {
     /// A part of a log, in order. A range that reaches over the end gives what is there.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn read_log(
-        &self,
-        attempt: &AttemptId,
-        range: LogRange,
-    ) -> Result<Vec<LogPiece>, Error> {
+    pub async fn read(self, attempt: &AttemptId, range: LogRange) -> Result<Vec<LogPiece>, Error> {
         if let LogRange::After(seq, max) = range {
             return self.after(attempt, seq, max).await;
         }
@@ -63,11 +59,11 @@ impl Store {
         self.between(attempt, from, to.min(length.bytes), &length).await
     }
 
-    /// How long a log is; `None` if there is no such attempt.
+    /// Length of a log; `None` if there is no such attempt.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn log_stat(&self, attempt: &AttemptId) -> Result<Option<LogStat>, Error> {
+    pub async fn stat(self, attempt: &AttemptId) -> Result<Option<LogStat>, Error> {
         let Some(length) = self.length(attempt).await? else {
             return Ok(None);
         };
@@ -75,9 +71,9 @@ impl Store {
         Ok(Some(LogStat { bytes: length.bytes, lines, ended: length.ended }))
     }
 
-    pub(super) async fn length(&self, attempt: &AttemptId) -> Result<Option<Length>, Error> {
+    pub(super) async fn length(self, attempt: &AttemptId) -> Result<Option<Length>, Error> {
         let text = "SELECT log_bytes, log_newlines, state FROM attempt WHERE id = $1";
-        let row = self.read_one(Statement::new(text, vec![attempt.as_str().into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![attempt.as_str().into()])).await?;
         row.map(|row| {
             let state: AttemptStatus = row.parse(2)?;
             let (bytes, newlines) = (row.count(0)?, row.count(1)?);
@@ -86,14 +82,14 @@ impl Store {
         .transpose()
     }
 
-    async fn lines(&self, attempt: &AttemptId, length: &Length) -> Result<u64, Error> {
+    async fn lines(self, attempt: &AttemptId, length: &Length) -> Result<u64, Error> {
         let last = self.line_start(attempt, length, length.newlines).await?;
         Ok(length.newlines + u64::from(last < length.bytes))
     }
 
     /// The offset at which a line starts; the end of the log if there is no such line.
     pub(super) async fn line_start(
-        &self,
+        self,
         attempt: &AttemptId,
         length: &Length,
         line: u64,
@@ -108,7 +104,7 @@ impl Store {
         let text = "SELECT first_seq FROM log_chunk WHERE attempt_id = $1 AND first_line < $2 \
                     ORDER BY first_line DESC, seq DESC LIMIT 1";
         let args = vec![attempt.as_str().into(), Arg::count(line)];
-        let Some(row) = self.read_one(Statement::new(text, args)).await? else {
+        let Some(row) = self.store.read_one(Statement::new(text, args)).await? else {
             return Ok(0);
         };
         let mut before = row.count(0)?.saturating_sub(1);
@@ -129,7 +125,7 @@ impl Store {
     }
 
     async fn between(
-        &self,
+        self,
         attempt: &AttemptId,
         from: u64,
         to: u64,
@@ -160,15 +156,15 @@ impl Store {
     }
 
     /// An event number before the row that holds this offset.
-    pub(super) async fn row_before(&self, attempt: &AttemptId, offset: u64) -> Result<u64, Error> {
+    pub(super) async fn row_before(self, attempt: &AttemptId, offset: u64) -> Result<u64, Error> {
         let text = "SELECT first_seq FROM log_chunk WHERE attempt_id = $1 AND first_byte < $2 \
                     ORDER BY first_byte DESC, seq DESC LIMIT 1";
         let args = vec![attempt.as_str().into(), Arg::count(offset)];
-        let row = self.read_one(Statement::new(text, args)).await?;
+        let row = self.store.read_one(Statement::new(text, args)).await?;
         Ok(row.map_or(Ok(0), |row| row.count(0))?.saturating_sub(1))
     }
 
-    async fn after(&self, attempt: &AttemptId, seq: u64, max: u64) -> Result<Vec<LogPiece>, Error> {
+    async fn after(self, attempt: &AttemptId, seq: u64, max: u64) -> Result<Vec<LogPiece>, Error> {
         let mut before = seq;
         let mut bytes = 0;
         let mut found: Vec<LogPiece> = Vec::new();
@@ -195,7 +191,7 @@ impl Store {
     /// The pieces of the next `rows` rows behind an event number, and the number of the last one, if
     /// there may be more.
     pub(super) async fn page(
-        &self,
+        self,
         attempt: &AttemptId,
         after: u64,
         rows: usize,
@@ -211,7 +207,7 @@ impl Store {
     /// The same rows, still packed, at least one; of the others only those that start within so many
     /// bytes of the first one.
     pub(super) async fn raw_page(
-        &self,
+        self,
         attempt: &AttemptId,
         after: u64,
         rows: usize,
@@ -224,9 +220,9 @@ impl Store {
              <= $3 ORDER BY seq LIMIT {rows}"
         );
         let args = vec![attempt.as_str().into(), Arg::count(after), Arg::count(bytes)];
-        let found = self.read(Statement::new(text, args)).await?;
+        let found = self.store.read(Statement::new(text, args)).await?;
         let data = found.iter().map(|row| Ok((row.text(2)? == BLOCK, row.bytes(5)?)));
-        let data = self.fetched(data.collect::<Result<_, Error>>()?).await?;
+        let data = self.store.packed_logs().fetched(data.collect::<Result<_, Error>>()?).await?;
         let raw = found.iter().zip(data).map(|(row, bytes)| RawRow::read(row, bytes, after));
         let last = match (found.first(), found.last()) {
             (Some(first), Some(last)) => {
@@ -272,7 +268,7 @@ impl RawRow {
     }
 }
 
-/// What of a piece lies in the range.
+/// The part of a piece inside the range.
 pub(super) fn cut(mut piece: LogPiece, from: u64, to: u64) -> Option<LogPiece> {
     if !piece.stream.is_output() {
         return (piece.first_byte >= from).then_some(piece);

@@ -3,7 +3,7 @@
 use plue_plan::AttemptId;
 
 use super::{LogHit, LogPiece, LogRange, block};
-use crate::{error::Error, store::Store};
+use crate::{error::Error, handles::LogSearch};
 
 /// Hits of one search at most.
 const MAX_HITS: usize = 10_000;
@@ -14,7 +14,7 @@ pub(super) const MAX_NEEDLE: usize = 64 * 1024;
 /// Rows read at a time.
 const PAGE: usize = 16;
 
-/// What was read last, for texts that cross a border.
+/// The end of the last read, for texts that cross a border.
 #[derive(Default)]
 struct Carry {
     bytes: Vec<u8>,
@@ -22,15 +22,15 @@ struct Carry {
     first_line: u64,
 }
 
-impl Store {
-    /// Where a text stands in a log, first hits first, overlapping ones left out; at most `limit` and
-    /// at most 10,000. Bytes are compared as they are. A needle that is empty or longer than 64 KiB is
+impl LogSearch<'_> {
+    /// Hits of a text in a log, first hits first, overlapping ones left out; at most `limit` and at
+    /// most 10,000. Bytes are compared as they are. A needle that is empty or longer than 64 KiB is
     /// found nowhere.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn search_log(
-        &self,
+    pub async fn hits(
+        self,
         attempt: &AttemptId,
         needle: &[u8],
         limit: usize,
@@ -44,7 +44,7 @@ impl Store {
         let mut carry = Carry::default();
         let mut before = 0;
         loop {
-            let (pieces, last) = self.page(attempt, before, PAGE).await?;
+            let (pieces, last) = self.store.logs().page(attempt, before, PAGE).await?;
             for piece in pieces.into_iter().filter(|piece| piece.stream.is_output()) {
                 let room = limit - hits.len();
                 hits.extend(carry.search(piece, &finder, room));
@@ -61,14 +61,14 @@ impl Store {
 
     /// Fills in the lines that could not be seen whole.
     pub(super) async fn with_lines(
-        &self,
+        self,
         attempt: &AttemptId,
         mut hits: Vec<LogHit>,
     ) -> Result<Vec<LogHit>, Error> {
         for hit in hits.iter_mut().filter(|hit| hit.text.is_empty()) {
             let from = hit.byte.saturating_sub(WINDOW);
             let range = LogRange::Bytes(from..hit.byte.saturating_add(WINDOW));
-            let pieces = self.read_log(attempt, range).await?;
+            let pieces = self.store.logs().read(attempt, range).await?;
             let output = pieces.iter().filter(|piece| piece.stream.is_output());
             let around: Vec<u8> = output.flat_map(|piece| &piece.bytes).copied().collect();
             let at = usize::try_from(hit.byte - from).unwrap_or(0).min(around.len());

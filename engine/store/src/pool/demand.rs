@@ -3,10 +3,10 @@
 use crate::{
     changes::Shards,
     error::Error,
+    handles::Demand,
     op::Op,
     runner,
     sql::{Arg, Statement, Tx},
-    store::Store,
 };
 
 /// Runs of one engine that wait for a runner with the same names.
@@ -23,27 +23,23 @@ struct Report {
     demand: Vec<RunnerDemand>,
 }
 
-impl Store {
+impl Demand<'_> {
     /// Replaces the demand of a registered engine; that of any other is ignored.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn report_demand(
-        &self,
-        engine: &str,
-        demand: Vec<RunnerDemand>,
-    ) -> Result<(), Error> {
-        self.write(Report { engine: engine.to_owned(), demand }).await
+    pub async fn report(self, engine: &str, demand: Vec<RunnerDemand>) -> Result<(), Error> {
+        self.store.write(Report { engine: engine.to_owned(), demand }).await
     }
 
     /// The demand of all registered engines.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn reported_demand(&self) -> Result<Vec<RunnerDemand>, Error> {
+    pub async fn list(self) -> Result<Vec<RunnerDemand>, Error> {
         let text = "SELECT d.names, d.waiting FROM runner_demand d JOIN engine e ON e.id = d.engine \
                     ORDER BY d.engine, d.names";
-        let rows = self.read(Statement::new(text, Vec::new())).await?;
+        let rows = self.store.read(Statement::new(text, Vec::new())).await?;
         let read = |row: &crate::sql::Row| {
             Ok(RunnerDemand { names: runner::labels(&row.text(0)?)?, waiting: row.small(1)? })
         };

@@ -7,10 +7,10 @@ use crate::{
     changes::Shards,
     error::Error,
     fence,
+    handles::Pods,
     op::Op,
     runner::{RunnerKind, RunnerState},
     sql::{Arg, Row, Statement, Tx},
-    store::Store,
 };
 
 /// A runner whose pod is about to be created.
@@ -105,25 +105,25 @@ struct Locked {
     pod_uid: Option<String>,
 }
 
-impl Store {
+impl Pods<'_> {
     /// Inserts a runner whose pod is created next: under the current lease of its pool only, and
     /// within the bounds, both checked in the same transaction.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn pod_create(&self, new: NewPodRunner) -> Result<PodCreated, Error> {
-        self.write(Insert(new)).await
+    pub async fn create(self, new: NewPodRunner) -> Result<PodCreated, Error> {
+        self.store.write(Insert(new)).await
     }
 
     /// All runners of a pool that are not gone.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn pod_runners(&self, pool: &str) -> Result<Vec<PodRunnerRow>, Error> {
+    pub async fn list(self, pool: &str) -> Result<Vec<PodRunnerRow>, Error> {
         let text = "SELECT r.id, r.state, r.group_key, p.pod_uid, p.template, r.registered_at, \
                     r.state_since, r.seen_at FROM runner r JOIN runner_pod p ON p.runner_id = r.id \
                     WHERE r.pool = $1 AND r.state <> 'gone' ORDER BY r.id";
-        let rows = self.read(Statement::new(text, vec![pool.into()])).await?;
+        let rows = self.store.read(Statement::new(text, vec![pool.into()])).await?;
         rows.iter().map(pod_row).collect()
     }
 
@@ -131,29 +131,29 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn pod_bound(&self, runner: &RunnerId, uid: &str) -> Result<bool, Error> {
-        self.write(Bind { runner: runner.clone(), uid: uid.to_owned() }).await
+    pub async fn bound(self, runner: &RunnerId, uid: &str) -> Result<bool, Error> {
+        self.store.write(Bind { runner: runner.clone(), uid: uid.to_owned() }).await
     }
 
     /// Takes an idle runner out of service. `false`: a run has it, or it is out of service already.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn pod_drain(
-        &self,
+    pub async fn drain(
+        self,
         runner: &RunnerId,
         reason: &str,
         at: Timestamp,
     ) -> Result<bool, Error> {
-        self.write(Drain { runner: runner.clone(), reason: reason.to_owned(), at }).await
+        self.store.write(Drain { runner: runner.clone(), reason: reason.to_owned(), at }).await
     }
 
     /// Marks a runner as gone if its row is still as the caller has seen it.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn pod_gone(&self, gone: PodGone) -> Result<bool, Error> {
-        self.write(Gone(gone)).await
+    pub async fn gone(self, gone: PodGone) -> Result<bool, Error> {
+        self.store.write(Gone(gone)).await
     }
 }
 

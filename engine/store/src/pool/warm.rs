@@ -7,10 +7,10 @@ use crate::{
     changes::Shards,
     error::Error,
     fence,
+    handles::{Pods, Pools},
     op::Op,
     runner::RunnerState,
     sql::{Arg, Dialect, Statement, Tx, among},
-    store::Store,
 };
 
 /// A run that needs a warm runner.
@@ -45,14 +45,14 @@ struct Take(TakeWarm);
 
 struct Reuse(Reusable);
 
-impl Store {
+impl Pods<'_> {
     /// Gives a warm runner to a run: the least recently registered of its scope, else a fresh one.
     /// Two callers never get the same one.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn take_warm(&self, take: TakeWarm) -> Result<Option<RunnerId>, Error> {
-        self.write(Take(take)).await
+    pub async fn take_warm(self, take: TakeWarm) -> Result<Option<RunnerId>, Error> {
+        self.store.write(Take(take)).await
     }
 
     /// Makes a runner idle again for further runs of its scope. `false`: it has work, works for another
@@ -60,18 +60,21 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn reuse_pod(&self, reusable: Reusable) -> Result<bool, Error> {
-        self.write(Reuse(reusable)).await
+    pub async fn reuse(self, reusable: Reusable) -> Result<bool, Error> {
+        self.store.write(Reuse(reusable)).await
     }
+}
 
+impl Pools<'_> {
     /// Runners of a pool that were given to runs since `since`.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn pool_arrivals(&self, pool: &str, since: Timestamp) -> Result<u32, Error> {
+    pub async fn arrivals(self, pool: &str, since: Timestamp) -> Result<u32, Error> {
         let text = "SELECT count(*) FROM runner_pod p JOIN runner r ON r.id = p.runner_id \
                     WHERE p.taken_at > $2 AND r.pool = $1";
-        let row = self.read_one(Statement::new(text, vec![pool.into(), since.into()])).await?;
+        let row =
+            self.store.read_one(Statement::new(text, vec![pool.into(), since.into()])).await?;
         row.map_or(Ok(0), |row| row.small(0))
     }
 }

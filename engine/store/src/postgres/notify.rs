@@ -1,5 +1,5 @@
-//! `NOTIFY` as a wake-up between engines: on a connection of its own, at most every
-//! [`INTERVAL`], with the groups of runs that changed. It may be lost; whoever waits polls as well.
+//! `NOTIFY` as a wake-up between engines: on a connection of its own, at most every [`INTERVAL`],
+//! with the groups of runs that changed. It may be lost; waiters poll as well.
 
 use std::{
     sync::{
@@ -17,7 +17,7 @@ use crate::changes::{Changes, Shards};
 
 /// Time between two notifications of one engine.
 const INTERVAL: Duration = Duration::from_millis(50);
-/// Wait before a broken listener is made anew.
+/// Pause before a broken listener reconnects.
 const RECONNECT: Duration = Duration::from_secs(1);
 const CHANNEL: &str = "plue_changes";
 
@@ -28,16 +28,15 @@ pub(crate) struct Notifier(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     state: Arc<State>,
-    /// Its end tells the tasks to end.
+    /// Its end ends the tasks.
     _alive: watch::Sender<()>,
 }
 
-/// What both tasks need.
 #[derive(Clone)]
 struct Wire {
     pool: PgPool,
     clock: Clock,
-    /// Marks our own notifications, which wake nobody a second time.
+    /// Marks our own notifications, which wake no waiter a second time.
     from: String,
     over: watch::Receiver<()>,
 }
@@ -61,7 +60,7 @@ impl Notifier {
         Self(Arc::new(Shared { state, _alive: alive }))
     }
 
-    pub(crate) fn tell(&self, shards: Shards) {
+    pub(crate) fn announce(&self, shards: Shards) {
         if shards != Shards::NONE {
             self.0.state.shards.fetch_or(shards.0, Ordering::AcqRel);
             self.0.state.wake.notify_one();
@@ -70,7 +69,7 @@ impl Notifier {
 }
 
 impl Wire {
-    /// Waits; tells whether the store ends meanwhile.
+    /// Waits; `true` if the store ends in that time.
     async fn ends_within(&mut self, wait: Duration) -> bool {
         tokio::select! {
             () = self.clock.sleep(wait) => false,
@@ -115,7 +114,7 @@ async fn listen(mut wire: Wire, changes: Changes) {
         if let Err(error) = stopped {
             tracing::debug!(%error, "the listening connection broke");
         }
-        // What was missed meanwhile is unknown.
+        // Notifications of the pause are lost: wake all.
         changes.wake(Shards::ALL);
         if wire.ends_within(RECONNECT).await {
             return;
@@ -127,8 +126,8 @@ async fn listen_once(pool: &PgPool, own: &str, changes: &Changes) -> Result<(), 
     let mut listener = PgListener::connect_with(pool).await?;
     listener.ignore_pool_close_event(true);
     listener.listen(CHANNEL).await?;
-    while let Some(told) = listener.try_recv().await? {
-        match told.payload().split_once(' ') {
+    while let Some(notified) = listener.try_recv().await? {
+        match notified.payload().split_once(' ') {
             Some((from, _)) if from == own => {}
             Some((_, shards)) => {
                 changes.wake(Shards(u64::from_str_radix(shards, 16).unwrap_or(u64::MAX)));

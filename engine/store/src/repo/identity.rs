@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use crate::{
     changes::Shards,
     error::Error,
+    handles::Repos,
     op::Op,
     repo::{COLUMNS, RepoRow, repo_row},
     sql::{Arg, Row, Statement, Tx},
-    store::Store,
 };
 
 /// A row of `repo_identity`.
@@ -56,20 +56,20 @@ struct Confirm {
     at: Timestamp,
 }
 
-impl Store {
+impl Repos<'_> {
     /// Compares the forge's id of a delivery's repository with the stored one; the first one is stored.
     ///
     /// # Errors
     /// [`Error`] of the database.
     pub async fn recognise(
-        &self,
+        self,
         repo: &str,
         id: &str,
         name: &str,
         at: Timestamp,
     ) -> Result<Recognised, Error> {
         let (repo, id, name) = (repo.to_owned(), id.to_owned(), name.to_owned());
-        self.write(Recognise { repo, id, name, at }).await
+        self.store.write(Recognise { repo, id, name, at }).await
     }
 
     /// Takes another repository's id for that of the watched one. `false`: no repository with this id
@@ -78,20 +78,20 @@ impl Store {
     /// # Errors
     /// [`Error`] of the database.
     pub async fn confirm_identity(
-        &self,
+        self,
         repo: &str,
         id: &str,
         at: Timestamp,
     ) -> Result<bool, Error> {
-        self.write(Confirm { repo: repo.to_owned(), id: id.to_owned(), at }).await
+        self.store.write(Confirm { repo: repo.to_owned(), id: id.to_owned(), at }).await
     }
 
     /// The identity of a repository; `None`: no delivery had its id yet.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn repo_identity(&self, repo: &str) -> Result<Option<RepoIdentity>, Error> {
-        let row = self.read_one(one(repo)).await?;
+    pub async fn identity(self, repo: &str) -> Result<Option<RepoIdentity>, Error> {
+        let row = self.store.read_one(one(repo)).await?;
         row.map(|row| identity(&row)).transpose()
     }
 
@@ -99,9 +99,9 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn repo_identities(&self) -> Result<Vec<RepoIdentity>, Error> {
+    pub async fn identities(self) -> Result<Vec<RepoIdentity>, Error> {
         let text = format!("SELECT {IDENTITY} FROM repo_identity ORDER BY repo");
-        let rows = self.read(Statement::new(text, Vec::new())).await?;
+        let rows = self.store.read(Statement::new(text, Vec::new())).await?;
         rows.iter().map(identity).collect()
     }
 
@@ -110,8 +110,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn repos_known_as(
-        &self,
+    pub async fn known_as(
+        self,
         forge: &str,
         id: Option<&str>,
         name: &str,
@@ -121,7 +121,7 @@ impl Store {
              SELECT 1 FROM repo_identity i WHERE i.repo = repo.name AND i.forge_id = $3)) ORDER BY name"
         );
         let args: Vec<Arg> = vec![forge.into(), name.into(), id.unwrap_or_default().into()];
-        let rows = self.read(Statement::new(text, args)).await?;
+        let rows = self.store.read(Statement::new(text, args)).await?;
         rows.iter().map(repo_row).collect()
     }
 }

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     changes::Shards,
     error::Error,
+    handles::Pauses,
     op::Op,
     sql::{Arg, Row, Statement, Tx, among},
-    store::Store,
 };
 
 /// Extent of a pause: the whole workflow or its schedules.
@@ -90,43 +90,41 @@ impl PauseRow {
     }
 }
 
-// === impl Store ===
-
-impl Store {
+impl Pauses<'_> {
     /// Pauses a workflow or its schedules; `false`: it was paused already, and nothing changes.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn pause(&self, row: PauseRow) -> Result<bool, Error> {
-        self.write(Pause(row)).await
+    pub async fn add(self, row: PauseRow) -> Result<bool, Error> {
+        self.store.write(Pause(row)).await
     }
 
     /// Ends a pause; `false`: it was not paused.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn unpause(
-        &self,
+    pub async fn remove(
+        self,
         repo: &str,
         workflow: &str,
         scope: PauseScope,
         at: Timestamp,
     ) -> Result<bool, Error> {
         let (repo, workflow) = (repo.to_owned(), workflow.to_owned());
-        self.write(Resume { repo, workflow, scope, at }).await
+        self.store.write(Resume { repo, workflow, scope, at }).await
     }
 
     /// The pauses of some repositories, or of all, with those that have ended.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn pauses(&self, repos: Option<&[String]>) -> Result<Vec<PauseRow>, Error> {
+    pub async fn list(self, repos: Option<&[String]>) -> Result<Vec<PauseRow>, Error> {
         let mut args = Vec::new();
         let filter = among("repo", repos, &mut args);
         let text = format!(
             "SELECT {COLUMNS} FROM pause WHERE 1 = 1{filter} ORDER BY repo, workflow, scope"
         );
-        let rows = self.read(Statement::new(text, args)).await?;
+        let rows = self.store.read(Statement::new(text, args)).await?;
         rows.iter().map(pause_row).collect()
     }
 }

@@ -1,6 +1,7 @@
-//! What forges are to be told: where, of which commit, and what was told already.
+//! Reports of commits to forges: the forge, the commit, and the states it has already.
 //!
-//! An outbox of which only the newest state counts. Must not know what is told: that is JSON here.
+//! An outbox in which only the newest state counts. Must not know what is reported: that is JSON
+//! here.
 
 use jiff::Timestamp;
 use serde_json::Value as Json;
@@ -8,16 +9,14 @@ use serde_json::Value as Json;
 use crate::{
     changes::Shards,
     error::Error,
-    op::Op,
-    plain::Plain,
+    handles::Reports,
+    op::{Op, Plain},
     sql::{Arg, Row, Statement, Tx, among},
-    store::Store,
 };
 
 /// A row of `outlet`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OutletRow {
-    /// The repository.
+pub struct ForgeReporterRow {
     pub repo: String,
     /// Address of the forge's API.
     pub api: String,
@@ -27,12 +26,10 @@ pub struct OutletRow {
     pub form: String,
 }
 
-/// Which commit a report is about.
+/// Commit of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportKey {
-    /// The repository.
     pub repo: String,
-    /// The commit.
     pub sha: String,
     /// Number of the pull request; 0: none.
     pub pull_request: u64,
@@ -41,28 +38,24 @@ pub struct ReportKey {
 /// A row of `report`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReportRow {
-    /// What it is about.
     pub key: ReportKey,
-    /// What there is to tell.
+    /// States to report.
     pub content: Json,
-    /// What was told.
     pub told: Json,
     /// Grows with each change: who claims a row names the one it saw.
     pub version: u64,
     /// Not to be looked at before.
     pub next_at: Timestamp,
-    /// When it was made.
     pub created_at: Timestamp,
 }
 
-/// What a look at a report came to.
+/// Result of sending a report.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Told {
-    /// What was told so far.
+pub struct SettledReport {
+    /// States that the forge has.
     pub told: Json,
-    /// When to look again.
     pub next_at: Timestamp,
-    /// Whether nothing is left to tell.
+    /// Whether nothing is left to report.
     pub done: bool,
 }
 
@@ -77,37 +70,41 @@ struct Change {
 const MAX_PULLS: u32 = 500;
 const COLUMNS: &str = "repo, sha, pull_request, content, told, version, next_at, created_at";
 
-impl Store {
-    /// Says where the forge of a repository is told; `None`: nowhere.
+impl Reports<'_> {
+    /// Sets the forge that gets the reports of a repository; `None`: none.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn set_outlet(&self, repo: &str, outlet: Option<&OutletRow>) -> Result<(), Error> {
+    pub async fn set_forge_reporter(
+        self,
+        repo: &str,
+        reporter: Option<&ForgeReporterRow>,
+    ) -> Result<(), Error> {
         let delete = Statement::new("DELETE FROM outlet WHERE repo = $1", vec![repo.into()]);
         let mut all = vec![delete];
-        if let Some(outlet) = outlet {
+        if let Some(reporter) = reporter {
             all.push(Statement::new(
                 "INSERT INTO outlet (repo, api, allow_http, form) VALUES ($1, $2, $3, $4)",
                 vec![
                     repo.into(),
-                    outlet.api.as_str().into(),
-                    i64::from(outlet.allow_http).into(),
-                    outlet.form.as_str().into(),
+                    reporter.api.as_str().into(),
+                    i64::from(reporter.allow_http).into(),
+                    reporter.form.as_str().into(),
                 ],
             ));
         }
-        self.write(Plain(all)).await
+        self.store.write(Plain(all)).await
     }
 
-    /// Where the forge of a repository is told.
+    /// The forge that gets the reports of a repository.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn outlet(&self, repo: &str) -> Result<Option<OutletRow>, Error> {
+    pub async fn forge_reporter(self, repo: &str) -> Result<Option<ForgeReporterRow>, Error> {
         let text = "SELECT repo, api, allow_http, form FROM outlet WHERE repo = $1";
-        let row = self.read_one(Statement::new(text, vec![repo.into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![repo.into()])).await?;
         row.map(|row| {
-            Ok(OutletRow {
+            Ok(ForgeReporterRow {
                 repo: row.text(0)?,
                 api: row.text(1)?,
                 allow_http: row.int(2)? != 0,
@@ -117,16 +114,11 @@ impl Store {
         .transpose()
     }
 
-    /// Puts down what there is to tell of a commit. What was told of it before stays known.
+    /// Sets the states to report for a commit. Reported states stay.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn put_report(
-        &self,
-        key: &ReportKey,
-        content: &Json,
-        now: Timestamp,
-    ) -> Result<(), Error> {
+    pub async fn put(self, key: &ReportKey, content: &Json, now: Timestamp) -> Result<(), Error> {
         let text = "INSERT INTO report \
              (repo, sha, pull_request, content, told, version, next_at, done, created_at) \
              VALUES ($1, $2, $3, $4, '{}', 1, $5, 0, $5) \
@@ -135,19 +127,19 @@ impl Store {
              created_at = excluded.created_at";
         let mut args = of_key(key);
         args.extend([Arg::json(content)?, now.into()]);
-        self.write(Plain(vec![Statement::new(text, args)])).await
+        self.store.write(Plain(vec![Statement::new(text, args)])).await
     }
 
     /// Reports that are to be looked at, the longest waiting first.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn due_reports(&self, now: Timestamp, limit: u32) -> Result<Vec<ReportRow>, Error> {
+    pub async fn due(self, now: Timestamp, limit: u32) -> Result<Vec<ReportRow>, Error> {
         let text = format!(
             "SELECT {COLUMNS} FROM report WHERE done = 0 AND next_at <= $1 \
              ORDER BY next_at LIMIT $2"
         );
-        let rows = self.read(Statement::new(text, vec![now.into(), limit.into()])).await?;
+        let rows = self.store.read(Statement::new(text, vec![now.into(), limit.into()])).await?;
         rows.iter().map(report_row).collect()
     }
 
@@ -155,11 +147,11 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn report(&self, key: &ReportKey) -> Result<Option<ReportRow>, Error> {
+    pub async fn get(self, key: &ReportKey) -> Result<Option<ReportRow>, Error> {
         let text = format!(
             "SELECT {COLUMNS} FROM report WHERE repo = $1 AND sha = $2 AND pull_request = $3"
         );
-        let row = self.read_one(Statement::new(text, of_key(key))).await?;
+        let row = self.store.read_one(Statement::new(text, of_key(key))).await?;
         row.map(|row| report_row(&row)).transpose()
     }
 
@@ -167,17 +159,13 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn newest_report(
-        &self,
-        repo: &str,
-        pull_request: u64,
-    ) -> Result<Option<ReportRow>, Error> {
+    pub async fn newest(self, repo: &str, pull_request: u64) -> Result<Option<ReportRow>, Error> {
         let text = format!(
             "SELECT {COLUMNS} FROM report WHERE repo = $1 AND pull_request = $2 \
              ORDER BY created_at DESC, sha DESC LIMIT 1"
         );
         let args = vec![repo.into(), Arg::count(pull_request)];
-        let row = self.read_one(Statement::new(text, args)).await?;
+        let row = self.store.read_one(Statement::new(text, args)).await?;
         row.map(|row| report_row(&row)).transpose()
     }
 
@@ -186,8 +174,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn pull_reports(
-        &self,
+    pub async fn of_pulls(
+        self,
         repos: Option<&[String]>,
         limit: u32,
     ) -> Result<Vec<ReportRow>, Error> {
@@ -197,29 +185,29 @@ impl Store {
             "SELECT {COLUMNS} FROM report WHERE pull_request > 0{filter} \
              ORDER BY created_at DESC, repo, sha LIMIT $1"
         );
-        let rows = self.read(Statement::new(text, args)).await?;
+        let rows = self.store.read(Statement::new(text, args)).await?;
         rows.iter().map(report_row).collect()
     }
 
-    /// Takes a report for oneself until a time; `false`: somebody else has it, or it is another now.
+    /// Claims a report until a time; `false`: another engine has it, or it has changed.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn claim_report(&self, row: &ReportRow, until: Timestamp) -> Result<bool, Error> {
+    pub async fn claim(self, row: &ReportRow, until: Timestamp) -> Result<bool, Error> {
         let (sets, args) = ("next_at = $5".to_owned(), vec![until.into()]);
-        self.write(Change { key: row.key.clone(), seen: row.version, sets, args }).await
+        self.store.write(Change { key: row.key.clone(), seen: row.version, sets, args }).await
     }
 
-    /// Puts down what was told; `claimed` is the row as it was claimed. `false`: it is another now,
-    /// and will be looked at again.
+    /// Records the reported states; `claimed` is the row as it was claimed. `false`: it has
+    /// changed, and will be reported again.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn settle_report(&self, claimed: &ReportRow, told: &Told) -> Result<bool, Error> {
+    pub async fn settle(self, claimed: &ReportRow, told: &SettledReport) -> Result<bool, Error> {
         let sets = "told = $5, next_at = $6, done = $7".to_owned();
         let args = vec![Arg::json(&told.told)?, told.next_at.into(), i64::from(told.done).into()];
         let (key, seen) = (claimed.key.clone(), claimed.version + 1);
-        self.write(Change { key, seen, sets, args }).await
+        self.store.write(Change { key, seen, sets, args }).await
     }
 }
 

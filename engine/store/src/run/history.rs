@@ -7,8 +7,8 @@ use plue_plan::{RunId, StepId};
 use super::MAX_PAGE;
 use crate::{
     error::Error,
+    handles::RunHistory,
     sql::{Arg, Statement, placeholders},
-    store::Store,
 };
 
 /// Workflows of one question at most.
@@ -54,14 +54,14 @@ pub struct StepTimes {
     pub newer: (u64, u64),
 }
 
-impl Store {
+impl RunHistory<'_> {
     /// The last runs of each of these workflows (repository and name), newest first, in one question; at
     /// most 200 workflows.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn past_runs(
-        &self,
+    pub async fn runs(
+        self,
         workflows: &[(String, String)],
         each: u32,
     ) -> Result<Vec<Vec<PastRun>>, Error> {
@@ -83,7 +83,7 @@ impl Store {
             ));
         }
         let text = format!("{} ORDER BY place, id DESC", arms.join(" UNION ALL "));
-        for row in &self.read(Statement::new(text, args)).await? {
+        for row in &self.store.read(Statement::new(text, args)).await? {
             let at = usize::try_from(row.int(0)?).unwrap_or(usize::MAX);
             let Some(runs) = past.get_mut(at) else { continue };
             runs.push(PastRun {
@@ -102,7 +102,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn step_times(&self, runs: &[RunId]) -> Result<Vec<StepTimes>, Error> {
+    pub async fn step_times(self, runs: &[RunId]) -> Result<Vec<StepTimes>, Error> {
         let runs = runs.get(..MAX_RUNS).unwrap_or(runs);
         let Some(middle) = runs.get(runs.len() / 2) else { return Ok(Vec::new()) };
         let mut args: Vec<Arg> = vec![middle.as_str().into(), MAX_STEPS.into()];
@@ -123,7 +123,7 @@ impl Store {
             sum_of(newer, "ended_at - started_at"),
             sum_of(newer, "1"),
         );
-        let rows = self.read(Statement::new(text, args)).await?;
+        let rows = self.store.read(Statement::new(text, args)).await?;
         rows.iter()
             .map(|row| {
                 Ok(StepTimes {

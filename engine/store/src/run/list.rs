@@ -9,8 +9,8 @@ use serde_json::Value as Json;
 use super::{IS_WHOLE, MAX_PAGE, RUN_COLUMNS, RunRow, SOURCE_COLUMN, run_row};
 use crate::{
     error::Error,
+    handles::RunLists,
     sql::{Arg, Statement, placeholders},
-    store::Store,
     usage::claude::Spend,
 };
 
@@ -71,13 +71,13 @@ pub struct EventTexts {
 const PLAN_BEFORE: &str = "(SELECT p.plan_hash FROM run p WHERE p.workflow = run.workflow \
      AND COALESCE(p.repo, '') = COALESCE(run.repo, '') AND p.id < run.id ORDER BY p.id DESC LIMIT 1)";
 
-impl Store {
+impl RunLists<'_> {
     /// Runs with their events, newest first.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn listed_runs(&self, query: &RunQuery) -> Result<Vec<ListedRun>, Error> {
-        let rows = self.read(query.statement()).await?;
+    pub async fn list(self, query: &RunQuery) -> Result<Vec<ListedRun>, Error> {
+        let rows = self.store.read(query.statement()).await?;
         let mut runs = Vec::with_capacity(rows.len());
         for row in &rows {
             let at = SOURCE_COLUMN;
@@ -108,9 +108,9 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn plan_before(&self, run: &RunId) -> Result<Option<PlanHash>, Error> {
+    pub async fn plan_before(self, run: &RunId) -> Result<Option<PlanHash>, Error> {
         let text = format!("SELECT {PLAN_BEFORE} FROM run WHERE id = $1");
-        let row = self.read_one(Statement::new(text, vec![run.as_str().into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![run.as_str().into()])).await?;
         let hash = row.map(|row| row.opt_text(0)).transpose()?.flatten();
         Ok(hash.and_then(|hash| hash.parse().ok()))
     }
@@ -119,13 +119,13 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    async fn spend_of_runs(&self, runs: &[&RunId]) -> Result<HashMap<RunId, Spend>, Error> {
+    async fn spend_of_runs(self, runs: &[&RunId]) -> Result<HashMap<RunId, Spend>, Error> {
         if runs.is_empty() {
             return Ok(HashMap::new());
         }
         let text = Spend::by_run(&placeholders(1, runs.len()));
         let args = runs.iter().map(|id| Arg::from(id.as_str())).collect();
-        let rows = self.read(Statement::new(text, args)).await?;
+        let rows = self.store.read(Statement::new(text, args)).await?;
         rows.iter().map(|row| Ok((RunId::new(row.text(0)?), Spend::of(row, 1)?))).collect()
     }
 }

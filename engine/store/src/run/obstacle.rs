@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use plue_flow::fact::Reason;
 use plue_plan::{RunId, StepId};
 
-use crate::{error::Error, plain::Plain, sql::Statement, store::Store};
+use crate::{error::Error, handles::Runs, op::Plain, sql::Statement};
 
 /// An obstacle to driving a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,15 +55,13 @@ impl FromStr for ObstacleKind {
     }
 }
 
-// === impl Store ===
-
-impl Store {
+impl Runs<'_> {
     /// Records what keeps an engine from driving a run.
     ///
     /// # Errors
     /// [`Error`] of the database.
     pub async fn put_obstacle(
-        &self,
+        self,
         run: &RunId,
         obstacle: &Obstacle,
         at: Timestamp,
@@ -73,19 +71,19 @@ impl Store {
                     obstacle = excluded.obstacle, seen_at = excluded.seen_at";
         let kind = obstacle.kind.as_str().into();
         let args = vec![run.as_str().into(), kind, obstacle.words.as_str().into(), at.into()];
-        self.write(Plain(vec![Statement::new(text, args)])).await
+        self.store.write(Plain(vec![Statement::new(text, args)])).await
     }
 
     /// The obstacle that keeps engines from driving a run; `None`: none was met in the last 60 s.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn obstacle(&self, run: &RunId) -> Result<Option<Obstacle>, Error> {
-        let since = self.clock().now().saturating_sub(MET_WITHIN);
+    pub async fn obstacle(self, run: &RunId) -> Result<Option<Obstacle>, Error> {
+        let since = self.store.clock().now().saturating_sub(MET_WITHIN);
         let since = since.unwrap_or(Timestamp::UNIX_EPOCH);
         let text = "SELECT kind, obstacle FROM run_obstacle WHERE run_id = $1 AND seen_at >= $2";
         let args = vec![run.as_str().into(), since.into()];
-        let row = self.read_one(Statement::new(text, args)).await?;
+        let row = self.store.read_one(Statement::new(text, args)).await?;
         row.map(|row| Ok(Obstacle { kind: row.parse(0)?, words: row.text(1)? })).transpose()
     }
 
@@ -94,12 +92,12 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn steps_without_runner(&self, run: &RunId) -> Result<Vec<(StepId, Reason)>, Error> {
+    pub async fn steps_without_runner(self, run: &RunId) -> Result<Vec<(StepId, Reason)>, Error> {
         let text = "SELECT step_id, reason FROM step WHERE run_id = $1 AND status = 'queued' \
                     AND reason IS NOT NULL ORDER BY step_id LIMIT $2";
         let args = vec![run.as_str().into(), MAX_LOOKED_AT.into()];
         let mut found = Vec::new();
-        for row in &self.read(Statement::new(text, args)).await? {
+        for row in &self.store.read(Statement::new(text, args)).await? {
             if let reason @ Reason::NoRunner { .. } = row.json(1)? {
                 found.push((StepId::new(row.text(0)?), reason));
             }
@@ -111,9 +109,9 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn has_running_step(&self, run: &RunId) -> Result<bool, Error> {
+    pub async fn has_running_step(self, run: &RunId) -> Result<bool, Error> {
         let text = "SELECT 1 FROM step WHERE run_id = $1 AND status = 'running' LIMIT 1";
-        let row = self.read_one(Statement::new(text, vec![run.as_str().into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![run.as_str().into()])).await?;
         Ok(row.is_some())
     }
 }

@@ -7,9 +7,9 @@ use super::{RunnerKind, RunnerState};
 use crate::{
     changes::Shards,
     error::Error,
+    handles::Runners,
     op::Op,
     sql::{Statement, Tx},
-    store::Store,
 };
 
 struct Bind {
@@ -19,20 +19,20 @@ struct Bind {
     at: Timestamp,
 }
 
-impl Store {
+impl Runners<'_> {
     /// Lets a runner work for `to` and no longer for `from`. Not if it is gone, works for another run
     /// by now, or still has attempts; then nothing changes and the answer is no.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn bind_runner(
-        &self,
+    pub async fn bind(
+        self,
         id: &RunnerId,
         from: Option<&RunId>,
         to: &RunId,
     ) -> Result<bool, Error> {
         let (from, to) = (from.cloned(), to.clone());
-        self.write(Bind { id: id.clone(), from, to, at: self.clock().now() }).await
+        self.store.write(Bind { id: id.clone(), from, to, at: self.store.clock().now() }).await
     }
 }
 
@@ -55,7 +55,7 @@ impl Op for Bind {
         if !may || group != self.from || row.count(2)? > 0 {
             return Ok(false);
         }
-        // Whoever binds leads the runner, so that nobody else gives it attempts meanwhile.
+        // The binding transaction locks the runner, so that no other gives it attempts.
         let text = "UPDATE runner SET group_key = $2, seen_at = $3, state_since = $3, \
                     state = CASE state WHEN 'ready' THEN 'claimed' ELSE state END \
                     WHERE id = $1 AND state = $4 AND group_key IS NOT DISTINCT FROM $5";

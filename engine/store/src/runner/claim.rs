@@ -11,9 +11,9 @@ use crate::{
     changes::Shards,
     error::Error,
     fence,
+    handles::Attempts,
     op::Op,
     sql::{Arg, Dialect, Statement, Tx},
-    store::Store,
 };
 
 struct Take {
@@ -30,7 +30,7 @@ struct Free {
     first_fence: u64,
 }
 
-impl Store {
+impl Attempts<'_> {
     /// Gives queued attempts to a runner, at most `max` and at most 64, all of one run: the run the
     /// runner works for already, or that of the first attempt in the queue. Nothing if the session is
     /// not the runner's last one.
@@ -38,14 +38,14 @@ impl Store {
     /// # Errors
     /// [`Error`] of the database.
     pub async fn claim(
-        &self,
+        self,
         runner: &RunnerId,
         epoch: u64,
         max: usize,
         at: Timestamp,
     ) -> Result<Vec<ClaimedAttempt>, Error> {
         let max = max.min(fence::BLOCK);
-        self.write(Take { runner: runner.clone(), epoch, max, at }).await
+        self.store.write(Take { runner: runner.clone(), epoch, max, at }).await
     }
 }
 

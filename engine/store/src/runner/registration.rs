@@ -10,10 +10,9 @@ use crate::{
     changes::Shards,
     error::Error,
     fence,
-    op::Op,
-    plain::Plain,
+    handles::Registrations,
+    op::{Op, Plain},
     sql::{Arg, Row, Statement, Tx},
-    store::Store,
 };
 
 /// A token that registers one runner.
@@ -74,12 +73,12 @@ struct Remove {
 
 const COLUMNS: &str = "id, hash, pool, labels, created_by, created_at, expires_at, used_at";
 
-impl Store {
+impl Registrations<'_> {
     /// Stores a token.
     ///
     /// # Errors
     /// [`Error`] of the database, also if the id is taken.
-    pub async fn create_registration(&self, token: &RegistrationToken) -> Result<(), Error> {
+    pub async fn create(self, token: &RegistrationToken) -> Result<(), Error> {
         let text =
             format!("INSERT INTO runner_token ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)");
         let args = vec![
@@ -95,7 +94,7 @@ impl Store {
         // Expired ones are of no use, used or not.
         let old = "DELETE FROM runner_token WHERE expires_at < $1";
         let old = Statement::new(old, vec![token.created_at.into()]);
-        self.write(Plain(vec![old, Statement::new(text, args)])).await
+        self.store.write(Plain(vec![old, Statement::new(text, args)])).await
     }
 
     /// Registers a runner with a token that is neither used nor expired; `None` for any other token. Of two
@@ -103,22 +102,22 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn register_with_token(
-        &self,
+    pub async fn register(
+        self,
         token_hash: &str,
         runner: NewRegistered,
         at: Timestamp,
     ) -> Result<Option<RegistrationToken>, Error> {
-        self.write(Use { hash: token_hash.to_owned(), runner, at }).await
+        self.store.write(Use { hash: token_hash.to_owned(), runner, at }).await
     }
 
     /// The hash of a runner's credential; `None` for an unknown or removed runner.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn runner_credential(&self, id: &RunnerId) -> Result<Option<String>, Error> {
+    pub async fn credential(self, id: &RunnerId) -> Result<Option<String>, Error> {
         let text = "SELECT token_hash FROM runner WHERE id = $1 AND state <> 'gone'";
-        let row = self.read_one(Statement::new(text, vec![id.as_str().into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![id.as_str().into()])).await?;
         row.map(|row| row.text(0)).transpose()
     }
 
@@ -126,11 +125,11 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn drain_runner(&self, id: &RunnerId, draining: bool) -> Result<bool, Error> {
-        let known = self.runner_credential(id).await?.is_some();
+    pub async fn drain(self, id: &RunnerId, draining: bool) -> Result<bool, Error> {
+        let known = self.credential(id).await?.is_some();
         let text = "UPDATE runner SET draining = $2 WHERE id = $1 AND state <> 'gone'";
         let args = vec![id.as_str().into(), Arg::count(draining.into())];
-        self.write(Plain(vec![Statement::new(text, args)])).await?;
+        self.store.write(Plain(vec![Statement::new(text, args)])).await?;
         Ok(known)
     }
 
@@ -138,8 +137,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn remove_runner(&self, id: &RunnerId, at: Timestamp) -> Result<Removal, Error> {
-        self.write(Remove { id: id.clone(), at }).await
+    pub async fn remove(self, id: &RunnerId, at: Timestamp) -> Result<Removal, Error> {
+        self.store.write(Remove { id: id.clone(), at }).await
     }
 }
 

@@ -9,9 +9,9 @@ use crate::{
     changes::Shards,
     error::Error,
     fence,
+    handles::Runners,
     op::Op,
     sql::{Arg, Statement, Tx, placeholders},
-    store::Store,
 };
 
 struct Register {
@@ -43,28 +43,29 @@ struct Seen {
     at: Timestamp,
 }
 
-impl Store {
+impl Runners<'_> {
     /// Makes the row of a runner that is about to be started: row first, process second. With a
     /// `group` it works for that run only.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn register_runner<'a>(
-        &self,
+    pub async fn register<'a>(
+        self,
         id: &RunnerId,
         pool: &str,
         token_hash: &str,
         group: impl Into<Option<&'a RunId>>,
         at: Timestamp,
     ) -> Result<(), Error> {
-        self.write(Register {
-            id: id.clone(),
-            pool: pool.to_owned(),
-            token_hash: token_hash.to_owned(),
-            group: group.into().cloned(),
-            at,
-        })
-        .await
+        self.store
+            .write(Register {
+                id: id.clone(),
+                pool: pool.to_owned(),
+                token_hash: token_hash.to_owned(),
+                group: group.into().cloned(),
+                at,
+            })
+            .await
     }
 
     /// Opens a session; gives its epoch, one more than that of the session before, which is stale from
@@ -73,40 +74,35 @@ impl Store {
     /// # Errors
     /// [`Error::UnknownRunner`] if the row is missing or gone, the token differs, or the process is
     /// not the one of the first session; [`Error`] of the database.
-    pub async fn runner_hello(
-        &self,
+    pub async fn greet(
+        self,
         id: &RunnerId,
         token_hash: &str,
         boot: &str,
         at: Timestamp,
     ) -> Result<u64, Error> {
         let (token_hash, boot) = (token_hash.to_owned(), boot.to_owned());
-        let epoch = self.write(Hello { id: id.clone(), token_hash, boot, at }).await?;
+        let epoch = self.store.write(Hello { id: id.clone(), token_hash, boot, at }).await?;
         epoch.ok_or_else(|| Error::UnknownRunner(id.clone()))
     }
 
-    /// The session's self-checks passed; attempts may come. Tells whether the session is still the
-    /// last one.
+    /// The session's self-checks passed; attempts may come. Returns whether the session is still
+    /// the last one.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn runner_ready(
-        &self,
-        id: &RunnerId,
-        epoch: u64,
-        at: Timestamp,
-    ) -> Result<bool, Error> {
+    pub async fn ready(self, id: &RunnerId, epoch: u64, at: Timestamp) -> Result<bool, Error> {
         let to = RunnerState::Ready;
-        self.write(Move { id: id.clone(), epoch: Some(epoch), to, reason: None, at }).await
+        self.store.write(Move { id: id.clone(), epoch: Some(epoch), to, reason: None, at }).await
     }
 
     /// The runner gets nothing new.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn runner_draining(&self, id: &RunnerId, at: Timestamp) -> Result<(), Error> {
+    pub async fn draining(self, id: &RunnerId, at: Timestamp) -> Result<(), Error> {
         let to = RunnerState::Draining;
-        self.write(Move { id: id.clone(), epoch: None, to, reason: None, at }).await?;
+        self.store.write(Move { id: id.clone(), epoch: None, to, reason: None, at }).await?;
         Ok(())
     }
 
@@ -114,29 +110,29 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn runner_seen(&self, runners: Vec<RunnerId>, at: Timestamp) -> Result<(), Error> {
+    pub async fn seen(self, runners: Vec<RunnerId>, at: Timestamp) -> Result<(), Error> {
         if runners.is_empty() {
             return Ok(());
         }
-        self.write(Seen { runners, at }).await
+        self.store.write(Seen { runners, at }).await
     }
 
     /// The runner does nothing more for its run: it will not come back, or is a registered machine, which is
-    /// expected to greet again and then gets another run. Gives the attempts it had, which are lost: the
-    /// caller reports them to the flow, and that decision ends or requeues them.
+    /// expected to greet again and then gets another run. Returns the attempts it had, which are lost: the
+    /// caller passes them to the flow, and that decision ends or requeues them.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn runner_gone(
-        &self,
+    pub async fn gone(
+        self,
         id: &RunnerId,
         reason: &str,
         at: Timestamp,
     ) -> Result<Vec<AttemptRow>, Error> {
         let (to, reason) = (RunnerState::Gone, Some(reason.to_owned()));
-        self.write(Move { id: id.clone(), epoch: None, to, reason, at }).await?;
+        self.store.write(Move { id: id.clone(), epoch: None, to, reason, at }).await?;
         // Nothing can be given to it any more, so that this list is complete.
-        self.claims_of(id).await
+        self.store.attempts().claims_of(id).await
     }
 }
 

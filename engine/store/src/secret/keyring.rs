@@ -91,7 +91,7 @@ impl Keyring {
         Self { first: self.first.clone(), others: Vec::new(), source: None }
     }
 
-    /// The id of the key that seals. An id tells nothing about its key.
+    /// The id of the key that seals. An id reveals nothing about its key.
     #[must_use]
     pub fn first_id(&self) -> &str {
         &self.first.id
@@ -118,7 +118,6 @@ impl Keyring {
     }
 }
 
-/// Ids only.
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.all().map(|key| &key.id)).finish()

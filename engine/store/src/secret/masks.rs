@@ -11,9 +11,9 @@ use zeroize::Zeroizing;
 
 use super::{Keyring, SecretError, seal, seal::Sealed};
 use crate::{
-    plain::Plain,
+    handles::Secrets,
+    op::Plain,
     sql::{Arg, Row, Statement},
-    store::Store,
 };
 
 /// Texts of one run at most: what a runner masks.
@@ -21,13 +21,13 @@ pub const MAX_RUN_MASKS: usize = 4_096;
 /// The name under which every text is sealed.
 const NAME: &str = "MASK";
 
-impl Store {
+impl Secrets<'_> {
     /// The texts that a run was given.
     ///
     /// # Errors
     /// There are some and their key is not here; a row is damaged; the database.
     pub async fn run_masks(
-        &self,
+        self,
         keys: Option<&Keyring>,
         run: &RunId,
     ) -> Result<Vec<Zeroizing<Vec<u8>>>, SecretError> {
@@ -47,7 +47,7 @@ impl Store {
     /// # Errors
     /// Too many; [`SecretError`] of the machine or the database, also if there is no such run.
     pub async fn add_run_masks(
-        &self,
+        self,
         keys: &Keyring,
         run: &RunId,
         texts: &[Vec<u8>],
@@ -69,11 +69,11 @@ impl Store {
             Ok(Statement::new(text, args))
         };
         let adds = texts.iter().map(add).collect::<Result<Vec<_>, SecretError>>()?;
-        Ok(self.write(Plain(adds)).await?)
+        Ok(self.store.write(Plain(adds)).await?)
     }
 
     /// Puts every text under the first key of the ring.
-    pub(super) async fn rewrap_masks(&self, keys: &Keyring) -> Result<(), SecretError> {
+    pub(super) async fn rewrap_masks(self, keys: &Keyring) -> Result<(), SecretError> {
         for row in self.mask_rows(None).await? {
             if row.sealed.key_id == keys.first_id() {
                 continue;
@@ -84,19 +84,19 @@ impl Store {
             let id = id_of(&to.body);
             let wrapped = Arg::Bytes(to.wrapped);
             let args = vec![row.run.as_str().into(), id.into(), to.key_id.into(), wrapped];
-            self.write(Plain(vec![Statement::new(text, args)])).await?;
+            self.store.write(Plain(vec![Statement::new(text, args)])).await?;
         }
         Ok(())
     }
 
-    async fn mask_rows(&self, run: Option<&RunId>) -> Result<Vec<MaskRow>, SecretError> {
+    async fn mask_rows(self, run: Option<&RunId>) -> Result<Vec<MaskRow>, SecretError> {
         let mut text = "SELECT run_id, key_id, wrapped, sealed FROM run_mask".to_owned();
         let mut args = Vec::new();
         if let Some(run) = run {
             text.push_str(" WHERE run_id = $1");
             args.push(run.as_str().into());
         }
-        let rows = self.read(Statement::new(text, args)).await?;
+        let rows = self.store.read(Statement::new(text, args)).await?;
         Ok(rows.iter().map(MaskRow::of).collect::<Result<_, _>>()?)
     }
 }

@@ -77,7 +77,7 @@ fn damaged(name: &str) -> SecretError {
     SecretError::Damaged { name: name.to_owned() }
 }
 
-/// What is authenticated with a ciphertext. Neither part holds NUL.
+/// Data authenticated with a ciphertext. Neither part holds NUL.
 fn about(what: &str, scope: &str, name: &str) -> Vec<u8> {
     format!("plue secret 1\0{what}\0{scope}\0{name}").into_bytes()
 }

@@ -1,7 +1,7 @@
-//! Logins that have begun, and sessions of people who logged in. Only hashes of what browsers show are
-//! here.
+//! Unfinished logins, and sessions of people who logged in. Only hashes of browser secrets are
+//! stored.
 //!
-//! Must not decide who somebody is or what he may do.
+//! Must not decide the identity or the rights of a person.
 
 use jiff::Timestamp;
 use serde_json::Value as Json;
@@ -9,10 +9,9 @@ use serde_json::Value as Json;
 use crate::{
     changes::Shards,
     error::Error,
-    op::Op,
-    plain::Plain,
+    handles::Sessions,
+    op::{Op, Plain},
     sql::{Arg, Statement, Tx},
-    store::Store,
 };
 
 /// A row of `login`.
@@ -33,15 +32,13 @@ pub struct LoginRow {
 pub struct PersonSession {
     /// SHA-256 of what the browser shows, in hex.
     pub hash: String,
-    /// Who knows the person.
     pub issuer: String,
-    /// What the issuer knows him by.
+    /// Subject at the issuer.
     pub subject: String,
-    /// What he is called by.
+    /// Display name.
     pub name: String,
-    /// What rules may name him by.
+    /// Names that rules may use for the person.
     pub claims: Json,
-    /// When he logged in.
     pub created_at: Timestamp,
     /// From then on it is refused.
     pub expires_at: Timestamp,
@@ -53,12 +50,12 @@ struct Take {
     at: Timestamp,
 }
 
-impl Store {
+impl Sessions<'_> {
     /// Keeps a login that begins, and forgets those that have expired.
     ///
     /// # Errors
     /// [`Error`] of the database, also if the state is taken.
-    pub async fn login_begin(&self, login: &LoginRow, now: Timestamp) -> Result<(), Error> {
+    pub async fn begin_login(self, login: &LoginRow, now: Timestamp) -> Result<(), Error> {
         let text = "DELETE FROM login WHERE expires_at <= $1";
         let expired = Statement::new(text, vec![now.into()]);
         let text = "INSERT INTO login (state_hash, browser_hash, return_to, expires_at) \
@@ -69,29 +66,29 @@ impl Store {
             login.return_to.clone().into(),
             login.expires_at.into(),
         ];
-        self.write(Plain(vec![expired, Statement::new(text, args)])).await
+        self.store.write(Plain(vec![expired, Statement::new(text, args)])).await
     }
 
-    /// Ends a login that has begun in this browser and has not expired; nobody gets it twice. One of
-    /// another browser stays as it is.
+    /// Takes an unfinished login of this browser that has not expired; each login is taken once.
+    /// One of another browser stays as it is.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn login_take(
-        &self,
+    pub async fn take_login(
+        self,
         state_hash: &str,
         browser_hash: &str,
         at: Timestamp,
     ) -> Result<Option<LoginRow>, Error> {
         let (state_hash, browser_hash) = (state_hash.to_owned(), browser_hash.to_owned());
-        self.write(Take { state_hash, browser_hash, at }).await
+        self.store.write(Take { state_hash, browser_hash, at }).await
     }
 
     /// Keeps the session of a person, and forgets those that have expired.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn person_session_create(&self, session: &PersonSession) -> Result<(), Error> {
+    pub async fn create_for_person(self, session: &PersonSession) -> Result<(), Error> {
         let text = "DELETE FROM person_session WHERE expires_at <= $1";
         let expired = Statement::new(text, vec![session.created_at.into()]);
         let text = "INSERT INTO person_session \
@@ -106,21 +103,22 @@ impl Store {
             session.created_at.into(),
             session.expires_at.into(),
         ];
-        self.write(Plain(vec![expired, Statement::new(text, args)])).await
+        self.store.write(Plain(vec![expired, Statement::new(text, args)])).await
     }
 
     /// The session of a hash that has not expired.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn person_session(
-        &self,
+    pub async fn of_person(
+        self,
         hash: &str,
         now: Timestamp,
     ) -> Result<Option<PersonSession>, Error> {
         let text = "SELECT issuer, subject, name, claims, created_at, expires_at \
                     FROM person_session WHERE hash = $1 AND expires_at > $2";
-        let found = self.read_one(Statement::new(text, vec![hash.into(), now.into()])).await?;
+        let found =
+            self.store.read_one(Statement::new(text, vec![hash.into(), now.into()])).await?;
         found
             .map(|row| {
                 Ok(PersonSession {

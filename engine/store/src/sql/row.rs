@@ -6,9 +6,7 @@ use crate::error::Error;
 
 /// A row of either database.
 pub(crate) enum Row {
-    /// From SQLite.
     Sqlite(sqlx::sqlite::SqliteRow),
-    /// From Postgres.
     Postgres(sqlx::postgres::PgRow),
 }
 
@@ -30,11 +28,9 @@ macro_rules! accessors {
 
 impl Row {
     accessors! {
-        /// A whole number.
         int -> i64;
         /// A whole number or nothing.
         opt_int -> Option<i64>;
-        /// A text.
         text -> String;
         /// A text or nothing.
         opt_text -> Option<String>;
@@ -54,7 +50,6 @@ impl Row {
         u32::try_from(value).map_err(|_| Error::Corrupt(format!("a count of {value}")))
     }
 
-    /// A time.
     pub(crate) fn time(&self, column: usize) -> Result<jiff::Timestamp, Error> {
         time(self.int(column)?)
     }

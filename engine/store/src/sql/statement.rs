@@ -10,9 +10,7 @@ use crate::error::Error;
 /// One argument. Typed also when absent, because Postgres wants to know.
 #[derive(Debug, Clone)]
 pub(crate) enum Arg {
-    /// A whole number.
     Int(Option<i64>),
-    /// Text.
     Text(Option<String>),
     /// Bytes.
     Bytes(Vec<u8>),
@@ -27,8 +25,8 @@ pub(crate) struct Statement {
     pub(crate) text: Text,
     pub(crate) args: Vec<Arg>,
     /// Rows that a write must change, or a read that is sent with writes must find. Another number
-    /// means that somebody else was faster, and ends the transaction with [`Error::Raced`]. SQLite's
-    /// writer holds the lock before it reads, so there the number can only be right.
+    /// means that another writer was faster, and ends the transaction with [`Error::Raced`].
+    /// SQLite's writer holds the lock before it reads, so there the number can only be right.
     pub(crate) expect: Option<u64>,
 }
 

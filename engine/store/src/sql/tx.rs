@@ -24,30 +24,24 @@ const MAX_JOINED_ARGS: usize = 20_000;
 /// Texts with more arguments are not kept prepared: they seldom come again.
 const MAX_CACHED_ARGS: usize = 256;
 
-/// Which SQL a statement must be in, where the two differ.
+/// Dialect of a statement, where the two differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialect {
-    /// SQLite.
     Sqlite,
-    /// Postgres.
     Postgres,
 }
 
-/// A connection.
 pub(crate) enum Link<'c> {
-    /// To SQLite.
     Sqlite(&'c mut SqliteConnection),
-    /// To Postgres.
     Postgres(&'c mut PgConnection),
 }
 
-/// See the module.
 pub(crate) struct Tx<'c> {
     link: Link<'c>,
     pending: Vec<Statement>,
 }
 
-/// What one statement of a text gave.
+/// Result of one statement of a text.
 #[derive(Default)]
 struct Answer {
     rows: Vec<Row>,
@@ -127,8 +121,8 @@ impl<'c> Tx<'c> {
         }
     }
 
-    /// Sends the writes that wait as one statement of Postgres, which is its own transaction; when
-    /// there are too many for that, tells so and does nothing.
+    /// Sends the waiting writes as one statement of Postgres, which is its own transaction; returns
+    /// `false` and does nothing if there are too many for that.
     pub(crate) async fn flush_alone(&mut self) -> Result<bool, Error> {
         let args: usize = self.pending.iter().map(|statement| statement.args.len()).sum();
         let Link::Postgres(connection) = &mut self.link else { return Ok(false) };
@@ -262,7 +256,7 @@ async fn postgres_write_or_fail(
         let (compare, rows) = rows.map_or((">=", 0), |rows| ("=", rows));
         let _never_fails = write!(text, " AND (SELECT count(*) FROM w{number}) {compare} {rows}");
     }
-    // What Postgres writes into its log says what happened.
+    // Postgres logs this text: name the cause.
     text.push_str(" THEN 1 ELSE CAST('");
     text.push_str(RACED);
     text.push_str("' || random() AS INTEGER) END");
@@ -274,10 +268,10 @@ async fn postgres_write_or_fail(
     }
 }
 
-/// What a statement fails with when a count is not as expected.
+/// Error of a statement whose count is not as expected.
 const RACED: &str = "plue: another transaction was faster, this one is tried again ";
 
-/// Whether somebody else was faster: a count says so, or a key that had to be new is there.
+/// Whether another writer was faster: a count is wrong, or a key that had to be new exists.
 fn is_race(error: &dyn sqlx::error::DatabaseError) -> bool {
     error.is_unique_violation() || error.message().contains(RACED)
 }

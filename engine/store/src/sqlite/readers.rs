@@ -9,7 +9,6 @@ use tokio::sync::Semaphore;
 
 use crate::error::Error;
 
-/// Connections at most.
 const READERS: usize = 4;
 
 /// A pool. Cheap to clone.

@@ -1,6 +1,6 @@
-//! Commits of other processes: they are written to the write-ahead log beside the file, and the kernel
-//! tells of writes in that folder. Only a wake-up, which may be lost or come for nothing: whoever waits
-//! looks at the rows.
+//! Commits of other processes: they are written to the write-ahead log next to the file, and the
+//! kernel reports writes in that folder. Only a wake-up, which may be lost or spurious: waiters
+//! look at the rows.
 
 use std::{io, path::Path};
 
@@ -38,7 +38,7 @@ async fn run(notices: Receiver, changes: Changes, mut over: watch::Receiver<()>)
             ready = notices.readable() => ready,
             _ = over.changed() => return,
         };
-        // What they say does not matter: the database is all that is written there.
+        // The kind of event does not matter: only the database is written there.
         match ready.and_then(|()| notices.try_read(&mut buffer)) {
             Ok(_) => changes.wake(Shards::ALL),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

@@ -1,5 +1,5 @@
-//! The one writer. Writes that wait while a commit is under way share the next one, so that the cost
-//! of a commit is divided among them and nobody waits for a timer.
+//! The one writer. Writes that wait while a commit is under way share the next one, so that the
+//! cost of a commit is divided among them and none waits for a timer.
 
 use plue_runtime::Tasks;
 use sqlx::{ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
@@ -14,7 +14,7 @@ use crate::{
 
 /// Writes that may wait.
 const QUEUE: usize = 1_024;
-/// Writes of one commit at most, so that nobody waits long for a slow batch.
+/// Writes of one commit at most, so that a slow batch stays short.
 const GROUP: usize = 64;
 
 /// Tries of a commit while another process holds the database; each waits for SQLite's busy timeout.
@@ -122,7 +122,7 @@ impl Loop {
 
     fn answer_all(&self, jobs: Vec<Job>) {
         let touched = jobs.iter().fold(Shards::NONE, |all, job| all.with(job.touched()));
-        // First the wake-ups: whoever has an answer may rely on them.
+        // Wake-ups come first: the receiver of an answer may rely on them.
         self.changes.wake(touched);
         for job in jobs {
             job.answer(None);

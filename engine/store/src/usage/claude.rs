@@ -15,10 +15,10 @@ use crate::{
     changes::Shards,
     error::Error,
     events,
+    handles::{Claude, Transcripts},
     log::LogPiece,
     op::Op,
     sql::{Arg, Dialect, Row, Statement, Tx, placeholders},
-    store::Store,
 };
 
 /// The most that one call counts, in picodollars ($10,000): sums of calls stay within 64 bits.
@@ -65,7 +65,6 @@ pub struct SpendScope {
 /// The unit of a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SpendUnit {
-    /// Picodollars.
     Money,
     /// Tokens in all four directions.
     Tokens,
@@ -76,7 +75,7 @@ pub enum SpendUnit {
 pub enum SpendLife {
     /// Deleted with this run. Nothing is counted for a run that is gone already.
     Run(RunId),
-    /// Of a period that ends then; see [`Store::prune_spend`].
+    /// Of a period that ends then; see [`Claude::prune_spend`](crate::handles::Claude::prune_spend).
     Until(Timestamp),
 }
 
@@ -100,7 +99,6 @@ pub enum Reserved {
         scope: String,
         /// Its limit, in its unit.
         limit: u64,
-        /// Its sums.
         spent: Spent,
     },
 }
@@ -157,14 +155,12 @@ pub struct CallRow {
 pub struct StepSpend {
     /// Id of the step.
     pub step: String,
-    /// The sums.
     pub spend: Spend,
 }
 
 /// Tokens and cost, summed over calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Spend {
-    /// Number of calls.
     pub calls: u64,
     /// Their cost in picodollars; a call of unknown cost counts with its reservation.
     pub cost: u64,
@@ -197,54 +193,25 @@ pub(super) const SUMS: &str = "COUNT(*), \
     CAST(COALESCE(SUM(c.cache_read_tokens), 0) AS BIGINT), \
     CAST(COALESCE(SUM(c.cache_write_tokens), 0) AS BIGINT)";
 
-impl Store {
+impl Claude<'_> {
     /// Reserves the amount of a call in all its budgets, or in none.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn reserve_call(&self, call: NewCall) -> Result<Reserved, Error> {
-        self.write(Reserve(call)).await
-    }
-
-    /// Appends to a transcript. `false`: the numbers are taken by the current driver of the
-    /// attempt.
-    ///
-    /// # Errors
-    /// [`Error`] of the database.
-    pub async fn append_transcript(&self, facts: NewFacts) -> Result<bool, Error> {
-        self.write(Append(facts, None)).await
-    }
-
-    /// The same with text of the attempt's log, if the claim still holds the attempt.
-    pub(crate) async fn append_transcript_with_text(
-        &self,
-        facts: NewFacts,
-        text: (Claim, Vec<LogPiece>),
-    ) -> Result<bool, Error> {
-        let text = Some(text).filter(|(_, texts)| !texts.is_empty());
-        self.write(Append(facts, text)).await
-    }
-
-    /// The facts of an attempt, in order.
-    ///
-    /// # Errors
-    /// [`Error`] of the database.
-    pub async fn transcript(&self, attempt: &AttemptId) -> Result<Vec<Json>, Error> {
-        let text = "SELECT fact FROM transcript WHERE attempt_id = $1 ORDER BY seq";
-        let rows = self.read(Statement::new(text, vec![attempt.as_str().into()])).await?;
-        rows.iter().map(|row| row.json(0)).collect()
+    pub async fn reserve_call(self, call: NewCall) -> Result<Reserved, Error> {
+        self.store.write(Reserve(call)).await
     }
 
     /// Spending of a run, by step.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn spend_of(&self, run: &RunId) -> Result<Vec<StepSpend>, Error> {
+    pub async fn spend_of(self, run: &RunId) -> Result<Vec<StepSpend>, Error> {
         let text = format!(
             "SELECT c.step_id, {SUMS} FROM claude_call c WHERE c.run_id = $1 \
              GROUP BY c.step_id ORDER BY c.step_id"
         );
-        let rows = self.read(Statement::new(text, vec![run.as_str().into()])).await?;
+        let rows = self.store.read(Statement::new(text, vec![run.as_str().into()])).await?;
         rows.iter()
             .map(|row| Ok(StepSpend { step: row.text(0)?, spend: Spend::of(row, 1)? }))
             .collect()
@@ -254,14 +221,14 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn calls_of(&self, run: &RunId, most: u32) -> Result<Vec<CallRow>, Error> {
+    pub async fn calls_of(self, run: &RunId, most: u32) -> Result<Vec<CallRow>, Error> {
         let text = "SELECT id, attempt_id, model, begun_at, ended_at, \
                     CASE WHEN cost IS NULL THEN 0 ELSE 1 END, CAST(1 AS BIGINT), \
                     COALESCE(cost, reserved), COALESCE(input_tokens, 0), COALESCE(output_tokens, 0), \
                     COALESCE(cache_read_tokens, 0), COALESCE(cache_write_tokens, 0) \
                     FROM claude_call WHERE run_id = $1 ORDER BY begun_at, id LIMIT $2";
         let args = vec![run.as_str().into(), most.into()];
-        let rows = self.read(Statement::new(text, args)).await?;
+        let rows = self.store.read(Statement::new(text, args)).await?;
         let call = |row: &Row| {
             Ok(CallRow {
                 id: row.text(0)?,
@@ -280,9 +247,9 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn spent(&self, scope: &str) -> Result<Spent, Error> {
+    pub async fn spent(self, scope: &str) -> Result<Spent, Error> {
         let text = "SELECT amount, reserved FROM spend WHERE scope = $1";
-        let row = self.read_one(Statement::new(text, vec![scope.into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![scope.into()])).await?;
         row.map_or(Ok(Spent::default()), |row| Spent::of(&row, 0))
     }
 
@@ -290,8 +257,39 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn prune_spend(&self, ended_before: Timestamp) -> Result<(), Error> {
-        self.write(Prune(ended_before)).await
+    pub async fn prune_spend(self, ended_before: Timestamp) -> Result<(), Error> {
+        self.store.write(Prune(ended_before)).await
+    }
+}
+
+impl Transcripts<'_> {
+    /// Appends to a transcript. `false`: the numbers are taken by the current driver of the
+    /// attempt.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn append(self, facts: NewFacts) -> Result<bool, Error> {
+        self.store.write(Append(facts, None)).await
+    }
+
+    /// The same with text of the attempt's log, if the claim still holds the attempt.
+    pub(crate) async fn append_with_text(
+        self,
+        facts: NewFacts,
+        text: (Claim, Vec<LogPiece>),
+    ) -> Result<bool, Error> {
+        let text = Some(text).filter(|(_, texts)| !texts.is_empty());
+        self.store.write(Append(facts, text)).await
+    }
+
+    /// The facts of an attempt, in order.
+    ///
+    /// # Errors
+    /// [`Error`] of the database.
+    pub async fn of(self, attempt: &AttemptId) -> Result<Vec<Json>, Error> {
+        let text = "SELECT fact FROM transcript WHERE attempt_id = $1 ORDER BY seq";
+        let rows = self.store.read(Statement::new(text, vec![attempt.as_str().into()])).await?;
+        rows.iter().map(|row| row.json(0)).collect()
     }
 }
 

@@ -6,8 +6,8 @@ use plue_plan::{RunId, StepId};
 
 use crate::{
     error::Error,
+    handles::Usage,
     sql::{Arg, Statement, among},
-    store::Store,
 };
 
 /// Attempts of one question at most.
@@ -51,17 +51,18 @@ pub struct UsageDay {
     pub cost: u64,
 }
 
-impl Store {
+impl Usage<'_> {
     /// Attempts that no runner has taken, the oldest first, at most `limit`.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn queued_attempts(&self, limit: u32) -> Result<Vec<QueuedAttempt>, Error> {
+    pub async fn queued_attempts(self, limit: u32) -> Result<Vec<QueuedAttempt>, Error> {
         let text = "SELECT a.run_id, r.workflow, r.repo, a.step_id, a.pool, a.queued_at, a.not_before, \
                     s.reason FROM attempt a JOIN run r ON r.id = a.run_id \
                     LEFT JOIN step s ON s.run_id = a.run_id AND s.step_id = a.step_id \
                     WHERE a.state = 'queued' ORDER BY a.queued_at, a.id LIMIT $1";
-        let rows = self.read(Statement::new(text, vec![limit.min(MAX_QUEUED).into()])).await?;
+        let rows =
+            self.store.read(Statement::new(text, vec![limit.min(MAX_QUEUED).into()])).await?;
         rows.iter()
             .map(|row| {
                 Ok(QueuedAttempt {
@@ -83,8 +84,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn usage_by_day(
-        &self,
+    pub async fn by_day(
+        self,
         repos: Option<&[String]>,
         from: Timestamp,
         to: Timestamp,
@@ -101,12 +102,12 @@ impl Store {
         };
         let runs = "COUNT(*), COUNT(CASE WHEN r.status IN ('failed', 'timed_out') THEN 1 END)";
         let mut days = Vec::new();
-        for row in &self.read(of(runs, "")).await? {
+        for row in &self.store.read(of(runs, "")).await? {
             let Some(date) = date(row.int(0)?) else { continue };
             days.push(UsageDay { date, runs: row.count(1)?, failed: row.count(2)?, cost: 0 });
         }
         let cost = "CAST(COALESCE(SUM(COALESCE(c.cost, c.reserved)), 0) AS BIGINT)";
-        for row in &self.read(of(cost, "JOIN claude_call c ON c.run_id = r.id")).await? {
+        for row in &self.store.read(of(cost, "JOIN claude_call c ON c.run_id = r.id")).await? {
             let date = date(row.int(0)?);
             if let Some(day) = days.iter_mut().find(|day| Some(day.date) == date) {
                 day.cost = row.count(1)?;

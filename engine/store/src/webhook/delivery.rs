@@ -1,5 +1,6 @@
-//! Deliveries: what is to be told to an endpoint, or was. A row is claimed before anything is sent, and
-//! its claim ends by itself, so that several servers do not send twice and a dead one loses nothing.
+//! Deliveries: messages to an endpoint, open or sent. A row is claimed before anything is sent, and
+//! its claim ends by itself, so that several servers do not send twice and a dead one loses
+//! nothing.
 
 use std::str::FromStr;
 
@@ -10,12 +11,11 @@ use super::PING;
 use crate::{
     changes::Shards,
     error::Error,
+    handles::Webhooks,
     op::Op,
     sql::{Arg, Dialect, Row, Statement, Tx},
-    store::Store,
 };
 
-/// How a delivery stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryState {
     /// It is sent, or sent again.
@@ -29,7 +29,6 @@ pub enum DeliveryState {
 /// A row of `webhook_delivery`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryRow {
-    /// The endpoint.
     pub webhook: String,
     /// The message: the same however often it is sent.
     pub message: String,
@@ -37,38 +36,35 @@ pub struct DeliveryRow {
     pub event: String,
     /// The run that it is about, and the place of the fact in its journal; a ping is about none.
     pub fact: Option<(RunId, u64)>,
-    /// How it stands.
     pub state: DeliveryState,
     /// Grows with each change: who settles a row names the one it claimed.
     pub version: u64,
-    /// How often it was tried, since it was made or asked for again.
+    /// Number of tries since it was made or replayed.
     pub tries: u32,
     /// Not to be sent before.
     pub next_at: Timestamp,
-    /// When it was made.
     pub created_at: Timestamp,
-    /// When it was tried last.
+    /// Time of the last try.
     pub tried_at: Option<Timestamp>,
     /// The status of the last answer.
     pub status: Option<u16>,
-    /// What the last answer said, or why there was none.
+    /// Last answer, or the reason that there was none.
     pub note: Option<String>,
 }
 
-/// What came of a try.
+/// Outcome of a try.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settled {
     /// The state of the delivery, unless its endpoint is disabled: then it has failed.
     pub state: DeliveryState,
-    /// When it was tried.
     pub at: Timestamp,
-    /// When it is tried again, if it stays open.
+    /// Time of the next try, if it stays open.
     pub next_at: Timestamp,
     /// The status of the answer.
     pub status: Option<u16>,
-    /// What the answer said, or why there was none.
+    /// Answer, or the reason that there was none.
     pub note: Option<String>,
-    /// Why nothing is sent to the endpoint any more.
+    /// Reason that the endpoint is disabled.
     pub disable: Option<Disable>,
 }
 
@@ -92,7 +88,7 @@ pub struct Disable {
     pub failing_since: Option<Timestamp>,
 }
 
-/// Which deliveries of an endpoint.
+/// Filter of the deliveries of an endpoint.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
     /// Only those that stand so.
@@ -130,53 +126,49 @@ struct Ping {
 const COLUMNS: &str = "webhook, message, event, run_id, seq, state, version, tries, next_at, \
                        created_at, tried_at, status, note";
 
-impl Store {
+impl Webhooks<'_> {
     /// The endpoints that something is to be sent to now.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn webhooks_due(&self, now: Timestamp) -> Result<Vec<String>, Error> {
+    pub async fn due(self, now: Timestamp) -> Result<Vec<String>, Error> {
         let text = "SELECT w.id FROM webhook w WHERE w.disabled_at IS NULL AND EXISTS (\
                     SELECT 1 FROM webhook_delivery d WHERE d.webhook = w.id AND d.state = 'open' \
                     AND d.next_at <= $1) ORDER BY w.id";
-        let rows = self.read(Statement::new(text, vec![now.into()])).await?;
+        let rows = self.store.read(Statement::new(text, vec![now.into()])).await?;
         rows.iter().map(|row| row.text(0)).collect()
     }
 
-    /// Takes what is due at an endpoint, the longest waiting first: until a time it is nobody else's.
+    /// Claims due deliveries of an endpoint until a time, the longest waiting first.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn webhook_claim(
-        &self,
+    pub async fn claim(
+        self,
         webhook: &str,
         (now, until): (Timestamp, Timestamp),
         limit: u32,
     ) -> Result<Vec<DeliveryRow>, Error> {
-        self.write(Claim { webhook: webhook.to_owned(), now, until, limit }).await
+        self.store.write(Claim { webhook: webhook.to_owned(), now, until, limit }).await
     }
 
     /// Records the outcome of a try, and disables the endpoint if that is asked for and still due.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn webhook_settle(
-        &self,
+    pub async fn settle(
+        self,
         claimed: &DeliveryRow,
         settled: &Settled,
     ) -> Result<SettleOutcome, Error> {
-        self.write(Settle { claimed: claimed.clone(), settled: settled.clone() }).await
+        self.store.write(Settle { claimed: claimed.clone(), settled: settled.clone() }).await
     }
 
     /// Deliveries of an endpoint, the newest first.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn webhook_deliveries(
-        &self,
-        webhook: &str,
-        page: &Page,
-    ) -> Result<Vec<DeliveryRow>, Error> {
+    pub async fn deliveries(self, webhook: &str, page: &Page) -> Result<Vec<DeliveryRow>, Error> {
         let mut args: Vec<Arg> = vec![webhook.into(), page.limit.into()];
         let mut filter = String::new();
         if let Some(state) = page.state {
@@ -192,21 +184,22 @@ impl Store {
             "SELECT {COLUMNS} FROM webhook_delivery WHERE webhook = $1{filter} \
              ORDER BY created_at DESC, message DESC LIMIT $2"
         );
-        self.read(Statement::new(text, args)).await?.iter().map(DeliveryRow::of).collect()
+        self.store.read(Statement::new(text, args)).await?.iter().map(DeliveryRow::of).collect()
     }
 
     /// A delivery.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn webhook_delivery(
-        &self,
+    pub async fn delivery(
+        self,
         webhook: &str,
         message: &str,
     ) -> Result<Option<DeliveryRow>, Error> {
         let text =
             format!("SELECT {COLUMNS} FROM webhook_delivery WHERE webhook = $1 AND message = $2");
-        let row = self.read_one(Statement::new(text, vec![webhook.into(), message.into()])).await?;
+        let row =
+            self.store.read_one(Statement::new(text, vec![webhook.into(), message.into()])).await?;
         row.map(|row| DeliveryRow::of(&row)).transpose()
     }
 
@@ -214,35 +207,24 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn webhook_replay(
-        &self,
-        webhook: &str,
-        message: &str,
-        now: Timestamp,
-    ) -> Result<bool, Error> {
+    pub async fn replay(self, webhook: &str, message: &str, now: Timestamp) -> Result<bool, Error> {
         let (webhook, message) = (webhook.to_owned(), message.to_owned());
-        self.write(Replay { webhook, message, now }).await
+        self.store.write(Replay { webhook, message, now }).await
     }
 
     /// Has a ping sent.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn webhook_ping(
-        &self,
-        webhook: &str,
-        message: &str,
-        now: Timestamp,
-    ) -> Result<(), Error> {
+    pub async fn ping(self, webhook: &str, message: &str, now: Timestamp) -> Result<(), Error> {
         let (webhook, message) = (webhook.to_owned(), message.to_owned());
-        self.write(Ping { webhook, message, now }).await
+        self.store.write(Ping { webhook, message, now }).await
     }
 }
 
 // === impl DeliveryState ===
 
 impl DeliveryState {
-    /// Every state.
     pub const ALL: [Self; 3] = [Self::Open, Self::Delivered, Self::Failed];
 
     /// The word for it.
@@ -419,7 +401,7 @@ impl Settle {
     }
 }
 
-/// Ends an endpoint and what it was still to be told, but for the one that was settled just now.
+/// Disables an endpoint and ends its open deliveries, except the one that was settled just now.
 fn disable(row: &DeliveryRow, at: Timestamp, reason: &str) -> Vec<Statement> {
     let id = || Arg::from(row.webhook.as_str());
     let endpoint = "UPDATE webhook SET disabled_at = $2, disabled_reason = $3 \

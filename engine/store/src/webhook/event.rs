@@ -1,5 +1,5 @@
-//! Which facts others are told of, and how that is put down in the transaction that makes them true: a
-//! process that dies behind it loses nothing, and what was rolled back is told to nobody.
+//! Facts that endpoints are notified of, and their messages in the transaction that makes them
+//! true: a process that dies afterwards loses nothing, and a rollback sends nothing.
 
 use plue_flow::{Awaited, Fact};
 
@@ -8,7 +8,7 @@ use crate::{
     sql::{Arg, Statement},
 };
 
-/// What an endpoint can be told of.
+/// Kind of event that an endpoint can subscribe to.
 pub const EVENTS: [&str; 7] = [
     "run.created",
     "run.started",
@@ -18,7 +18,7 @@ pub const EVENTS: [&str; 7] = [
     "approval.requested",
     "approval.decided",
 ];
-/// What an endpoint is told when somebody tries it.
+/// Event of a test message to an endpoint.
 pub const PING: &str = "ping";
 
 /// Facts of one statement.
@@ -28,7 +28,7 @@ const FACTS: usize = 64;
 pub(crate) enum Repo<'a> {
     /// Of this repository, or of none; the run's row is not there yet.
     Known(Option<&'a str>),
-    /// As the run's row says.
+    /// Status in the run's row.
     OfRow,
 }
 
@@ -71,8 +71,8 @@ pub const fn event_of(fact: &Fact) -> Option<&'static str> {
     }
 }
 
-/// A delivery for each endpoint that is to be told of a fact of this commit. Its message is named by the
-/// fact's place in the journal, which never changes.
+/// A delivery for each endpoint that subscribes to a fact of this commit. Its message is named by
+/// the fact's position in the journal, which never changes.
 pub(crate) fn enqueue(commit: &RunCommit, repo: &Repo<'_>) -> Vec<Statement> {
     let facts: Vec<(u64, &str)> = (commit.expect_seq + 1..)
         .zip(&commit.facts)

@@ -41,7 +41,7 @@ fn token(id: &str, hash: &str) -> TokenRow {
 }
 
 async fn claim(store: &Store, hook: &str, engine: &str) -> Option<ClaimedDelivery> {
-    store.claim_delivery(hook, Some(engine), at(9)).await.unwrap()
+    store.delivery_queues().claim(hook, Some(engine), at(9)).await.unwrap()
 }
 
 /// Id of the claimed delivery and its count of started attempts.
@@ -52,19 +52,19 @@ fn said(claimed: Option<&ClaimedDelivery>) -> Option<(String, u32)> {
 on_each_store! {
     async fn a_delivery_is_kept_once_however_often_it_comes(world) {
         let (here, there) = (&world.store, world.another().await);
-        assert!(here.receive(delivery("one")).await.unwrap());
-        assert!(!here.receive(delivery("one")).await.unwrap());
-        assert!(!there.receive(delivery("one")).await.unwrap());
+        assert!(here.deliveries().receive(delivery("one")).await.unwrap());
+        assert!(!here.deliveries().receive(delivery("one")).await.unwrap());
+        assert!(!there.deliveries().receive(delivery("one")).await.unwrap());
         let other_hook = DeliveryRow { hook: "other".to_owned(), ..delivery("one") };
-        assert!(there.receive(other_hook).await.unwrap());
-        let open = there.new_deliveries(10).await.unwrap();
+        assert!(there.deliveries().receive(other_hook).await.unwrap());
+        let open = there.deliveries().unprocessed(10).await.unwrap();
         assert_eq!(open.len(), 2);
         assert!(open.contains(&delivery("one")), "byte for byte: {open:?}");
     }
 
     async fn of_many_equal_deliveries_at_once_one_is_new(world) {
         let stores = [world.store.clone(), world.another().await];
-        let tries = (0..16).map(|n| stores[n % 2].receive(delivery("same")));
+        let tries = (0..16).map(|n| stores[n % 2].deliveries().receive(delivery("same")));
         let answers = futures::future::join_all(tries).await;
         assert_eq!(answers.into_iter().filter(|fresh| *fresh.as_ref().unwrap()).count(), 1);
     }
@@ -72,11 +72,11 @@ on_each_store! {
     async fn one_engine_at_a_time_works_on_a_queue(world) {
         let (here, there) = (&world.store, world.another().await);
         for name in ["e1", "e2"] {
-            here.engine_start(engine(name, 1, at(0))).await.unwrap();
+            here.engines().start(engine(name, 1, at(0))).await.unwrap();
         }
         let second = DeliveryRow { received_at: at(6), ..delivery("two") };
         for row in [delivery("one"), second, DeliveryRow { hook: "other".to_owned(), ..delivery("x") }] {
-            here.receive(row).await.unwrap();
+            here.deliveries().receive(row).await.unwrap();
         }
         let (mine, theirs) = tokio::join!(claim(here, "main", "e1"), claim(&there, "main", "e2"));
         let one = Some(("one".to_owned(), 1));
@@ -84,55 +84,55 @@ on_each_store! {
         assert!(told == (one.clone(), None) || told == (None, one.clone()), "{told:?}");
         assert_eq!(claim(here, "main", "e1").await, None);
         assert_eq!(said(claim(here, "other", "e1").await.as_ref()), Some(("x".to_owned(), 1)));
-        here.release_delivery(&mine.or(theirs).unwrap()).await.unwrap();
+        here.delivery_queues().release(&mine.or(theirs).unwrap()).await.unwrap();
         assert_eq!(said(claim(here, "main", "e2").await.as_ref()), one, "released work has not begun");
         for name in ["e1", "e2"] {
-            here.engine_end(name).await.unwrap();
+            here.engines().end(name).await.unwrap();
         }
         assert_eq!(claim(here, "main", "e1").await, None, "the engine is gone");
-        here.engine_start(engine("e3", 1, at(0))).await.unwrap();
+        here.engines().start(engine("e3", 1, at(0))).await.unwrap();
         let held = claim(here, "main", "e3").await;
         assert_eq!(said(held.as_ref()), Some(("one".to_owned(), 2)), "its engine died");
-        here.settle_delivery(&held.unwrap(), DeliveryState::Done, "").await.unwrap();
+        here.deliveries().settle_one(&held.unwrap(), DeliveryState::Done, "").await.unwrap();
         assert_eq!(said(claim(here, "main", "e3").await.as_ref()), Some(("two".to_owned(), 1)));
     }
 
     async fn an_engine_that_was_buried_records_nothing_of_what_another_one_has_in_hand(world) {
         let store = &world.store;
         for name in ["e1", "e2"] {
-            store.engine_start(engine(name, 1, at(0))).await.unwrap();
+            store.engines().start(engine(name, 1, at(0))).await.unwrap();
         }
-        store.receive(delivery("one")).await.unwrap();
+        store.deliveries().receive(delivery("one")).await.unwrap();
         let late = claim(store, "main", "e1").await.unwrap();
-        assert!(store.engine_end("e1").await.unwrap());
+        assert!(store.engines().end("e1").await.unwrap());
         let held = claim(store, "main", "e2").await.unwrap();
-        store.release_delivery(&late).await.unwrap();
-        store.put_off_delivery(&late, at(50), "put off").await.unwrap();
-        store.defer_delivery(&late, at(50), "deferred").await.unwrap();
-        store.settle_delivery(&late, DeliveryState::Done, "settled").await.unwrap();
+        store.delivery_queues().release(&late).await.unwrap();
+        store.delivery_queues().put_off(&late, at(50), "put off").await.unwrap();
+        store.delivery_queues().defer(&late, at(50), "deferred").await.unwrap();
+        store.deliveries().settle_one(&late, DeliveryState::Done, "settled").await.unwrap();
         let note = Settlement::new(DeliveryState::Done, "held".to_owned());
-        assert!(store.settle_held(&late, ("a/b", "s1"), (&note, false), at(9)).await.unwrap());
-        assert_eq!(store.allow("a/b", "s1", "ann", at(9)).await.unwrap(), 0, "nothing is held");
-        let row = store.delivery("github", "main", "one").await.unwrap().unwrap();
+        assert!(store.untrusted().settle_held(&late, ("a/b", "s1"), (&note, false), at(9)).await.unwrap());
+        assert_eq!(store.untrusted().allow("a/b", "s1", "ann", at(9)).await.unwrap(), 0, "nothing is held");
+        let row = store.deliveries().get("github", "main", "one").await.unwrap().unwrap();
         assert_eq!((row.state, row.note), (DeliveryState::New, None));
         assert_eq!(claim(store, "main", "e2").await, None, "it is in hand");
-        store.release_delivery(&held).await.unwrap();
+        store.delivery_queues().release(&held).await.unwrap();
         assert_eq!(claim(store, "main", "e2").await, Some(held));
     }
 
     async fn two_engines_that_ask_at_once_never_share_a_queue(world) {
         let (here, there) = (&world.store, world.another().await);
         for name in ["e1", "e2"] {
-            here.engine_start(engine(name, 1, at(0))).await.unwrap();
+            here.engines().start(engine(name, 1, at(0))).await.unwrap();
         }
         for n in 0..24 {
             let hook = format!("no-repository-{n}");
             for id in ["one", "two", "three"] {
-                here.receive(DeliveryRow { hook: hook.clone(), ..delivery(id) }).await.unwrap();
+                here.deliveries().receive(DeliveryRow { hook: hook.clone(), ..delivery(id) }).await.unwrap();
             }
             let (mine, theirs) = tokio::join!(
-                here.claim_delivery(&hook, Some("e1"), at(9)),
-                there.claim_delivery(&hook, Some("e2"), at(9)),
+                here.delivery_queues().claim(&hook, Some("e1"), at(9)),
+                there.delivery_queues().claim(&hook, Some("e2"), at(9)),
             );
             let claims = [mine.unwrap(), theirs.unwrap()];
             assert_eq!(claims.iter().flatten().count(), 1, "{hook}: {claims:?}");
@@ -143,27 +143,27 @@ on_each_store! {
         let store = &world.store;
         let second = DeliveryRow { received_at: at(6), ..delivery("two") };
         for row in [delivery("one"), second.clone()] {
-            store.receive(row).await.unwrap();
+            store.deliveries().receive(row).await.unwrap();
         }
         let claim = async |now: i64| {
-            let claimed = store.claim_delivery("main", None, at(now)).await.unwrap();
+            let claimed = store.delivery_queues().claim("main", None, at(now)).await.unwrap();
             claimed.map(|claimed| (claimed.row.id, claimed.tries, claimed.begun))
         };
         assert_eq!(claim(9).await, Some(("one".to_owned(), 0, 1)));
-        store.defer_delivery(&delivery("one"), at(20), "try 1 failed").await.unwrap();
-        let shown = store.deliveries("main", None, 10).await.unwrap();
+        store.delivery_queues().defer(&delivery("one"), at(20), "try 1 failed").await.unwrap();
+        let shown = store.deliveries().list("main", None, 10).await.unwrap();
         let one = shown.iter().find(|shown| shown.id == "one").unwrap();
         assert_eq!((one.tries, one.next_at), (1, Some(at(20))));
         assert_eq!(one.note.as_deref(), Some("try 1 failed"));
         assert_eq!(claim(9).await, Some(("two".to_owned(), 0, 1)));
-        store.put_off_delivery(&second, at(30), "the work panicked").await.unwrap();
+        store.delivery_queues().put_off(&second, at(30), "the work panicked").await.unwrap();
         assert_eq!(claim(19).await, None);
-        assert_eq!(store.waiting_queues(at(19)).await.unwrap(), []);
-        let waiting = store.waiting_queues(at(20)).await.unwrap();
+        assert_eq!(store.delivery_queues().waiting(at(19)).await.unwrap(), []);
+        let waiting = store.delivery_queues().waiting(at(20)).await.unwrap();
         assert_eq!(waiting.len(), 1);
         assert!(waiting[0].has_failed && waiting[0].queue == "main");
         assert_eq!(claim(20).await, Some(("one".to_owned(), 1, 1)));
-        store.settle_delivery(&delivery("one"), DeliveryState::Done, "").await.unwrap();
+        store.deliveries().settle_one(&delivery("one"), DeliveryState::Done, "").await.unwrap();
         assert_eq!(claim(30).await, Some(("two".to_owned(), 0, 2)), "it began before");
     }
 
@@ -172,11 +172,11 @@ on_each_store! {
         let put = async |hook: &str, id: &str, second: i64| {
             let row =
                 DeliveryRow { hook: hook.to_owned(), received_at: at(second), ..delivery(id) };
-            store.receive(row.clone()).await.unwrap();
+            store.deliveries().receive(row.clone()).await.unwrap();
             row
         };
         let waiting = async |now: i64| -> Vec<(String, Timestamp, bool)> {
-            let all = store.waiting_queues(at(now)).await.unwrap();
+            let all = store.delivery_queues().waiting(at(now)).await.unwrap();
             all.into_iter().map(|one| (one.queue, one.oldest, one.has_failed)).collect()
         };
         assert_eq!(waiting(9).await, []);
@@ -185,14 +185,14 @@ on_each_store! {
         }
         put("b", "b1", 4).await;
         let settled = put("c", "c1", 5).await;
-        store.settle_delivery(&settled, DeliveryState::Done, "").await.unwrap();
+        store.deliveries().settle_one(&settled, DeliveryState::Done, "").await.unwrap();
         let of = |queue: &str, oldest, has_failed| (queue.to_owned(), at(oldest), has_failed);
         assert_eq!(waiting(9).await, [of("a", 1, false), of("b", 4, false)]);
-        let claimed = store.claim_delivery("a", None, at(9)).await.unwrap().unwrap();
-        store.defer_delivery(&claimed, at(20), "no").await.unwrap();
+        let claimed = store.delivery_queues().claim("a", None, at(9)).await.unwrap().unwrap();
+        store.delivery_queues().defer(&claimed, at(20), "no").await.unwrap();
         assert_eq!(waiting(9).await, [of("a", 2, false), of("b", 4, false)]);
         assert_eq!(waiting(20).await, [of("a", 1, true), of("b", 4, false)]);
-        store.defer_queue("github", "b", at(30)).await.unwrap();
+        store.delivery_queues().defer_queue("github", "b", at(30)).await.unwrap();
         assert_eq!(waiting(20).await, [of("a", 1, true)], "all of b are put off");
     }
 
@@ -200,61 +200,61 @@ on_each_store! {
         let store = &world.store;
         let message = DeliveryRow { forge: "event".to_owned(), ..delivery("m") };
         for row in [delivery("one"), message] {
-            store.receive(row).await.unwrap();
+            store.deliveries().receive(row).await.unwrap();
         }
-        store.defer_queue("github", "main", at(20)).await.unwrap();
-        let claimed = store.claim_delivery("main", None, at(9)).await.unwrap().unwrap();
+        store.delivery_queues().defer_queue("github", "main", at(20)).await.unwrap();
+        let claimed = store.delivery_queues().claim("main", None, at(9)).await.unwrap().unwrap();
         assert_eq!(claimed.row.id, "m");
     }
 
     async fn failed_and_deferred_deliveries_can_be_retried(world) {
         let store = &world.store;
-        assert!(!store.retry_delivery("main", "one").await.unwrap(), "there is none");
-        store.receive(delivery("one")).await.unwrap();
-        store.settle_delivery(&delivery("one"), DeliveryState::Done, "").await.unwrap();
-        assert!(!store.retry_delivery("main", "one").await.unwrap(), "it is done");
-        store.settle_delivery(&delivery("one"), DeliveryState::Failed, "set aside").await.unwrap();
-        assert!(store.retry_delivery("main", "one").await.unwrap());
-        store.defer_delivery(&delivery("one"), at(50), "").await.unwrap();
-        assert!(store.retry_delivery("main", "one").await.unwrap());
-        let claimed = store.claim_delivery("main", None, at(9)).await.unwrap().unwrap();
+        assert!(!store.delivery_queues().retry("main", "one").await.unwrap(), "there is none");
+        store.deliveries().receive(delivery("one")).await.unwrap();
+        store.deliveries().settle_one(&delivery("one"), DeliveryState::Done, "").await.unwrap();
+        assert!(!store.delivery_queues().retry("main", "one").await.unwrap(), "it is done");
+        store.deliveries().settle_one(&delivery("one"), DeliveryState::Failed, "set aside").await.unwrap();
+        assert!(store.delivery_queues().retry("main", "one").await.unwrap());
+        store.delivery_queues().defer(&delivery("one"), at(50), "").await.unwrap();
+        assert!(store.delivery_queues().retry("main", "one").await.unwrap());
+        let claimed = store.delivery_queues().claim("main", None, at(9)).await.unwrap().unwrap();
         assert_eq!((claimed.tries, claimed.begun), (0, 1));
-        assert!(!store.retry_delivery("main", "one").await.unwrap(), "it is in hand");
+        assert!(!store.delivery_queues().retry("main", "one").await.unwrap(), "it is in hand");
     }
 
     async fn a_settled_delivery_is_not_new_and_is_not_taken_again(world) {
-        world.store.receive(delivery("one")).await.unwrap();
+        world.store.deliveries().receive(delivery("one")).await.unwrap();
         let state = DeliveryState::Ignored;
-        world.store.settle_delivery(&delivery("one"), state, "a star").await.unwrap();
-        assert_eq!(world.store.new_deliveries(10).await.unwrap(), []);
-        assert!(!world.store.receive(delivery("one")).await.unwrap());
-        let kept = world.store.delivery("github", "main", "one").await.unwrap().unwrap();
+        world.store.deliveries().settle_one(&delivery("one"), state, "a star").await.unwrap();
+        assert_eq!(world.store.deliveries().unprocessed(10).await.unwrap(), []);
+        assert!(!world.store.deliveries().receive(delivery("one")).await.unwrap());
+        let kept = world.store.deliveries().get("github", "main", "one").await.unwrap().unwrap();
         assert_eq!((kept.state, kept.note.as_deref()), (state, Some("a star")));
     }
 
     async fn a_token_is_found_by_its_hash_until_it_is_removed(world) {
         let store = &world.store;
-        store.token_create(&token("t1", "aa")).await.unwrap();
-        store.token_create(&token("t2", "bb")).await.unwrap();
-        assert!(store.token_create(&token("t3", "aa")).await.is_err(), "one hash, two tokens");
-        assert_eq!(store.token_by_hash("aa").await.unwrap(), Some(token("t1", "aa")));
-        store.token_used("t1", at(7)).await.unwrap();
-        let used = store.token_by_hash("aa").await.unwrap().unwrap().used_at;
+        store.tokens().create(&token("t1", "aa")).await.unwrap();
+        store.tokens().create(&token("t2", "bb")).await.unwrap();
+        assert!(store.tokens().create(&token("t3", "aa")).await.is_err(), "one hash, two tokens");
+        assert_eq!(store.tokens().by_hash("aa").await.unwrap(), Some(token("t1", "aa")));
+        store.tokens().used("t1", at(7)).await.unwrap();
+        let used = store.tokens().by_hash("aa").await.unwrap().unwrap().used_at;
         assert_eq!(used, Some(at(7)));
-        assert!(store.token_remove("t1").await.unwrap());
-        assert!(!store.token_remove("t1").await.unwrap());
-        assert_eq!(store.token_by_hash("aa").await.unwrap(), None);
-        assert_eq!(store.tokens().await.unwrap(), [token("t2", "bb")]);
+        assert!(store.tokens().remove("t1").await.unwrap());
+        assert!(!store.tokens().remove("t1").await.unwrap());
+        assert_eq!(store.tokens().by_hash("aa").await.unwrap(), None);
+        assert_eq!(store.tokens().list().await.unwrap(), [token("t2", "bb")]);
     }
 
     async fn a_key_stands_for_what_it_was_reserved_for_first(world) {
         let stores = [world.store.clone(), world.another().await];
         let wanted = |n: usize| Reservation { request: "r".to_owned(), subject: format!("s{n}") };
-        let tries = (0..8).map(|n| stores[n % 2].reserve("ann", "k", wanted(n), at(1)));
+        let tries = (0..8).map(|n| stores[n % 2].idempotency().reserve("ann", "k", wanted(n), at(1)));
         let answers = futures::future::join_all(tries).await;
         let first = answers[0].as_ref().unwrap();
         assert!(answers.iter().all(|answer| answer.as_ref().unwrap() == first), "{answers:?}");
-        let other = world.store.reserve("bob", "k", wanted(9), at(1)).await.unwrap();
+        let other = world.store.idempotency().reserve("bob", "k", wanted(9), at(1)).await.unwrap();
         assert_eq!(other, wanted(9), "keys belong to who sent them");
     }
 
@@ -269,12 +269,12 @@ on_each_store! {
             detail: json!({"kill": false}),
         };
         for n in 0..3 {
-            world.store.audit(&row(n)).await.unwrap();
+            world.store.audit().add(&row(n)).await.unwrap();
         }
-        let all = world.store.audit_after(0, 10).await.unwrap();
+        let all = world.store.audit().after(0, 10).await.unwrap();
         let subjects: Vec<_> = all.iter().map(|row| row.subject.as_str()).collect();
         assert_eq!(subjects, ["r0", "r1", "r2"]);
-        let rest = world.store.audit_after(all[0].seq, 1).await.unwrap();
+        let rest = world.store.audit().after(all[0].seq, 1).await.unwrap();
         assert_eq!(rest.len(), 1);
         assert_eq!(AuditRow { seq: 0, ..rest[0].clone() }, row(1));
     }
@@ -282,23 +282,23 @@ on_each_store! {
     async fn a_session_lives_as_long_as_it_may_and_not_longer_than_its_token(world) {
         let store = &world.store;
         let token = token("t-s", "h-s");
-        store.token_create(&token).await.unwrap();
+        store.tokens().create(&token).await.unwrap();
         let session = |hash: &str, end: i64| SessionRow {
             hash: hash.to_owned(),
             token_id: token.id.clone(),
             created_at: at(10),
             expires_at: at(end),
         };
-        store.session_create(&session("a", 20)).await.unwrap();
-        let found = store.session_by_hash("a", at(19)).await.unwrap().unwrap();
+        store.sessions().create(&session("a", 20)).await.unwrap();
+        let found = store.sessions().by_hash("a", at(19)).await.unwrap().unwrap();
         assert_eq!((found.0, found.1.name), (session("a", 20), token.name.clone()));
-        assert_eq!(store.session_by_hash("a", at(20)).await.unwrap(), None);
-        assert_eq!(store.session_by_hash("b", at(11)).await.unwrap(), None);
-        store.session_create(&session("b", 90)).await.unwrap();
-        store.session_remove("b").await.unwrap();
-        assert_eq!(store.session_by_hash("b", at(11)).await.unwrap(), None);
-        assert!(store.token_remove(&token.id).await.unwrap());
-        assert_eq!(store.session_by_hash("a", at(11)).await.unwrap(), None);
-        assert!(store.session_create(&session("c", 90)).await.is_err(), "nobody's");
+        assert_eq!(store.sessions().by_hash("a", at(20)).await.unwrap(), None);
+        assert_eq!(store.sessions().by_hash("b", at(11)).await.unwrap(), None);
+        store.sessions().create(&session("b", 90)).await.unwrap();
+        store.sessions().remove("b").await.unwrap();
+        assert_eq!(store.sessions().by_hash("b", at(11)).await.unwrap(), None);
+        assert!(store.tokens().remove(&token.id).await.unwrap());
+        assert_eq!(store.sessions().by_hash("a", at(11)).await.unwrap(), None);
+        assert!(store.sessions().create(&session("c", 90)).await.is_err(), "nobody's");
     }
 }

@@ -36,7 +36,7 @@ fn sealed() -> HashedPlan {
 impl<'w> Driver<'w> {
     async fn create(world: &'w World) -> Self {
         let sealed = sealed();
-        world.store.put_plan(&sealed).await.unwrap();
+        world.store.plans().put(&sealed).await.unwrap();
         let new = new_run("r1", sealed.hash);
         let plan = Arc::new(sealed.plan);
         let mut run = Run::new(new.id.clone(), Arc::clone(&plan));
@@ -45,7 +45,7 @@ impl<'w> Driver<'w> {
         let mut first = RunCommit::new(new.id.clone(), 0, at(0), run.view());
         first.facts.push(created);
         first.steps = run.step_views().collect();
-        world.store.create_run(new, first).await.unwrap().unwrap();
+        world.store.runs().create(new, first).await.unwrap().unwrap();
         let epoch = world.runner("w1", Some(run.id())).await;
         Self { world, run, plan, seq: 1, now: 0, epoch, held: Vec::new() }
     }
@@ -69,7 +69,7 @@ impl<'w> Driver<'w> {
                 commit.attempts.push(new);
             }
         }
-        let committed = self.world.store.commit(commit).await.unwrap().unwrap();
+        let committed = self.world.store.runs().commit(commit).await.unwrap().unwrap();
         self.seq = committed.seq;
         self.held.extend(committed.assigned);
         self.compare().await;
@@ -88,7 +88,7 @@ impl<'w> Driver<'w> {
 
     async fn start(&mut self, claim: &Claim) {
         let started = vec![event(claim, 1, EventKind::Started { pid: 1 })];
-        self.world.store.append_events(vec![(claim.clone(), started)]).await.unwrap();
+        self.world.store.journal().append(vec![(claim.clone(), started)]).await.unwrap();
         let runner = Some(RunnerId::new("w1"));
         self.step(
             Input::Started { attempt: claim.attempt.clone(), runner, began: None, name: None },
@@ -105,20 +105,22 @@ impl<'w> Driver<'w> {
 
     /// The attempt of this step that the runner got last.
     async fn claim_of(&self, step: &str) -> Claim {
-        let rows = self.world.store.attempts(self.run.id(), Some(&step.into())).await.unwrap();
+        let rows =
+            self.world.store.attempts().list(self.run.id(), Some(&step.into())).await.unwrap();
         rows.last().unwrap().claim.clone()
     }
 
     async fn compare(&self) {
         let (store, id) = (&self.world.store, self.run.id());
-        let stored = store.load_run(id).await.unwrap().unwrap();
+        let stored = store.runs().load(id).await.unwrap().unwrap();
         let again = Run::fold(id.clone(), Arc::clone(&self.plan), stored.journal).unwrap();
         assert_eq!(stored.run.view, again.view());
         let mut views: Vec<_> = again.step_views().collect();
         views.sort_by(|a, b| a.step.cmp(&b.step));
-        let rows: Vec<_> = store.steps(id).await.unwrap().into_iter().map(|row| row.view).collect();
+        let rows: Vec<_> =
+            store.runs().steps(id).await.unwrap().into_iter().map(|row| row.view).collect();
         assert_eq!(rows, views);
-        for row in store.attempts(id, None).await.unwrap() {
+        for row in store.attempts().list(id, None).await.unwrap() {
             let Some(view) = again.attempt(&row.claim.attempt) else { continue };
             // The journal does not know of assignments; they decide nothing.
             let known = match row.state {
@@ -146,7 +148,7 @@ on_each_store! {
         driver.start(&c).await;
         driver.step(Input::Cancel { by: "me".to_owned(), kill: false }, None).await;
         driver.end(&c, AttemptStatus::Done, Outcome::Cancelled).await;
-        for row in world.store.claims_of(&RunnerId::new("w1")).await.unwrap() {
+        for row in world.store.attempts().claims_of(&RunnerId::new("w1")).await.unwrap() {
             driver.start(&row.claim).await;
             driver.end(&row.claim, AttemptStatus::Done, Outcome::Cancelled).await;
         }

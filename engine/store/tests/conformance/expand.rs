@@ -166,32 +166,32 @@ fn steps() -> Vec<Step> {
 /// What every program of since then reads through the store.
 async fn reads_back(store: &Store, version: i64) {
     let run = RunId::new("r1");
-    assert_eq!(store.run(&run).await.unwrap().unwrap().seq, 2);
-    assert_eq!(store.journal_after(&run, 0, 10).await.unwrap().len(), 2);
-    assert_eq!(store.run_source(&run).await.unwrap().unwrap().source, ".plue.py");
-    assert_eq!(store.steps(&run).await.unwrap().len(), 1);
-    let attempts = store.attempts(&run, None).await.unwrap();
+    assert_eq!(store.runs().get(&run).await.unwrap().unwrap().seq, 2);
+    assert_eq!(store.journal().after(&run, 0, 10).await.unwrap().len(), 2);
+    assert_eq!(store.outputs().source_of_run(&run).await.unwrap().unwrap().source, ".plue.py");
+    assert_eq!(store.runs().steps(&run).await.unwrap().len(), 1);
+    let attempts = store.attempts().list(&run, None).await.unwrap();
     assert_eq!(attempts.len(), 1);
     let id = AttemptId::new("r1:build:1:1");
-    let log = store.read_log(&id, LogRange::After(0, 1_000)).await.unwrap();
+    let log = store.logs().read(&id, LogRange::After(0, 1_000)).await.unwrap();
     let log: Vec<u8> = log.into_iter().flat_map(|piece| piece.bytes).collect();
     assert_eq!(log, b"hello\n\0\xff\n");
-    assert_eq!(store.unfinished_runs().await.unwrap().len(), 1);
-    assert!(!store.engines().await.unwrap().is_empty());
+    assert_eq!(store.runs().unfinished().await.unwrap().len(), 1);
+    assert!(!store.engines().list().await.unwrap().is_empty());
     if version >= 2 {
-        let files = store.artifacts(&run).await.unwrap();
-        let content = store.whole_blob(&files[0].blob, blob::INLINE_BYTES).await.unwrap();
+        let files = store.artifacts().list(&run).await.unwrap();
+        let content = store.blobs().whole(&files[0].blob, blob::INLINE_BYTES).await.unwrap();
         assert_eq!(content.unwrap(), b"hello");
-        assert_eq!(store.checkpoints(&run).await.unwrap().len(), 1);
+        assert_eq!(store.checkpoints().list(&run).await.unwrap().len(), 1);
     }
     if version >= 5 {
-        assert_eq!(store.tokens().await.unwrap().len(), 1);
+        assert_eq!(store.tokens().list().await.unwrap().len(), 1);
     }
     if version >= 6 {
-        assert_eq!(store.repos().await.unwrap().len(), 1);
+        assert_eq!(store.repos().list().await.unwrap().len(), 1);
     }
     if version >= 9 {
-        assert!(store.outlet("acme/app").await.unwrap().is_some());
+        assert!(store.reports().forge_reporter("acme/app").await.unwrap().is_some());
     }
 }
 

@@ -26,13 +26,13 @@ mod sqlite {
         let length = || fs::metadata(&log).unwrap().len();
         let entry = "x".repeat(100_000);
         for number in 0..30 {
-            world.store.keep_evaluation(&format!("k{number}"), entry.clone()).await.unwrap();
+            world.store.plans().put_evaluation(&format!("k{number}"), entry.clone()).await.unwrap();
         }
         assert!(length() > 1024 * 1024);
         world.store.tidy().await.unwrap();
         assert_eq!(length(), 0);
-        assert_eq!(world.store.evaluation("k7").await.unwrap(), Some(entry));
-        world.store.keep_evaluation("next", "e".to_owned()).await.unwrap();
+        assert_eq!(world.store.plans().evaluation("k7").await.unwrap(), Some(entry));
+        world.store.plans().put_evaluation("next", "e".to_owned()).await.unwrap();
         let before = length();
         world.store.tidy().await.unwrap();
         assert_eq!(length(), before, "a short one is left alone");
@@ -60,7 +60,8 @@ mod sqlite {
         let (mut any, mut told) = (other.changes(), other.changes_of(&run));
         any.mark_unchanged();
         told.mark_unchanged();
-        let _seq = world.store.commit(commit(&run, 1, RunStatus::Running)).await.unwrap().unwrap();
+        let _seq =
+            world.store.runs().commit(commit(&run, 1, RunStatus::Running)).await.unwrap().unwrap();
         // Without the watch these would wait for ever.
         told.changed().await.unwrap();
         any.changed().await.unwrap();
@@ -95,8 +96,8 @@ mod sqlite {
         let world = World::sqlite().await;
         let run = world.queued("r1", "a1").await;
         let reader = Store::open(world.options().read_only()).await.unwrap();
-        assert_eq!(reader.run(&run).await.unwrap().unwrap().seq, 2);
-        let error = reader.commit(commit(&run, 2, RunStatus::Failed)).await.unwrap_err();
+        assert_eq!(reader.runs().get(&run).await.unwrap().unwrap().seq, 2);
+        let error = reader.runs().commit(commit(&run, 2, RunStatus::Failed)).await.unwrap_err();
         assert!(matches!(error, Error::ReadOnly { .. }), "{error:?}");
     }
 
@@ -118,12 +119,12 @@ mod sqlite {
         let full = Store::open(options).await.unwrap();
         let mut big = commit(&run, 1, RunStatus::Running);
         big.facts.push(queued_fact(&"x".repeat(2 * 1024 * 1024)));
-        let error = full.commit(big.clone()).await.unwrap_err();
+        let error = full.runs().commit(big.clone()).await.unwrap_err();
         assert!(matches!(error, Error::DiskFull(_)), "{error:?}");
         assert_eq!(error.code().as_str(), "PLUE-D0003");
         let small = commit(&run, 1, RunStatus::Running);
-        full.commit(small).await.unwrap().unwrap();
-        world.store.commit(big).await.unwrap().unwrap();
+        full.runs().commit(small).await.unwrap().unwrap();
+        world.store.runs().commit(big).await.unwrap().unwrap();
     }
 
     #[tokio::test]
@@ -148,11 +149,11 @@ mod sqlite {
         for seq in 0..200 {
             let mut next = commit(&run, 1 + seq, RunStatus::Running);
             next.facts.push(queued_fact("a"));
-            world.store.commit(next).await.unwrap().unwrap();
+            world.store.runs().commit(next).await.unwrap().unwrap();
         }
         assert!(other.wait().unwrap().success());
         assert_eq!(world.sql("SELECT count(*) FROM outbox").trim(), "200");
-        assert_eq!(world.store.run(&RunId::new("r1")).await.unwrap().unwrap().seq, 201);
+        assert_eq!(world.store.runs().get(&RunId::new("r1")).await.unwrap().unwrap().seq, 201);
     }
 
     #[tokio::test]
@@ -172,9 +173,9 @@ mod sqlite {
         tell.flush().unwrap();
         hear.read_line(&mut line).unwrap();
         assert_eq!(line, "locked\n");
-        let mut waits = Box::pin(world.store.commit(commit(&run, 1, RunStatus::Running)));
+        let mut waits = Box::pin(world.store.runs().commit(commit(&run, 1, RunStatus::Running)));
         assert!(futures::poll!(waits.as_mut()).is_pending());
-        let seen = world.store.run(&run).await.unwrap().unwrap();
+        let seen = world.store.runs().get(&run).await.unwrap().unwrap();
         assert_eq!(seen.view.status, RunStatus::Queued, "readers do not wait");
         tell.write_all(b"COMMIT;\n").unwrap();
         drop(tell);
@@ -188,11 +189,11 @@ mod sqlite {
         let run = world.created("r1").await;
         let store = world.another().await;
         let late = store.clone();
-        let write = store.commit(commit(&run, 1, RunStatus::Running));
+        let write = store.runs().commit(commit(&run, 1, RunStatus::Running));
         write.await.unwrap().unwrap();
         drop(late);
         store.close().await;
-        let seen = world.store.run(&run).await.unwrap().unwrap();
+        let seen = world.store.runs().get(&run).await.unwrap().unwrap();
         assert_eq!(seen.view.status, RunStatus::Running);
     }
 
@@ -203,6 +204,6 @@ mod sqlite {
         let reader = Store::open(world.options().read_only()).await.unwrap();
         let clone = reader.clone();
         reader.close().await;
-        assert!(matches!(clone.run(&run).await, Err(Error::Closed)));
+        assert!(matches!(clone.runs().get(&run).await, Err(Error::Closed)));
     }
 }

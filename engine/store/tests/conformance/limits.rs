@@ -17,9 +17,9 @@ on_each_store! {
             })
             .collect();
         let id = new.id.clone();
-        world.store.create_run(new, first.clone()).await.unwrap().unwrap();
+        world.store.runs().create(new, first.clone()).await.unwrap().unwrap();
         let mut steps = first.steps;
-        let stored = world.store.steps(&id).await.unwrap();
+        let stored = world.store.runs().steps(&id).await.unwrap();
         assert!(stored.iter().map(|row| &row.view).eq(&steps));
         let mut next = commit(&id, 1, RunStatus::Running);
         for view in &mut steps {
@@ -28,10 +28,10 @@ on_each_store! {
         }
         next.steps = steps.clone();
         next.facts = vec![Fact::RunStarted; 3_000];
-        world.store.commit(next).await.unwrap().unwrap();
-        let stored = world.store.steps(&id).await.unwrap();
+        world.store.runs().commit(next).await.unwrap().unwrap();
+        let stored = world.store.runs().steps(&id).await.unwrap();
         assert!(stored.iter().map(|row| &row.view).eq(&steps));
-        assert_eq!(world.store.load_run(&id).await.unwrap().unwrap().journal.len(), 3_001);
+        assert_eq!(world.store.runs().load(&id).await.unwrap().unwrap().journal.len(), 3_001);
     }
 
     async fn at_most_sixty_four_attempts_are_assigned_at_once(world) {
@@ -41,13 +41,13 @@ on_each_store! {
         next.attempts = (0..150).map(|n| new_attempt(&format!("a{n:03}"))).collect();
         let runner = RunnerId::new("w1");
         next.assign_to = Some(Assign { runner: runner.clone(), epoch, max: usize::MAX });
-        let committed = world.store.commit(next).await.unwrap().unwrap();
+        let committed = world.store.runs().commit(next).await.unwrap().unwrap();
         assert_eq!(committed.assigned.len(), 64);
-        let more = world.store.claim(&runner, epoch, usize::MAX, at(10)).await.unwrap();
+        let more = world.store.attempts().claim(&runner, epoch, usize::MAX, at(10)).await.unwrap();
         assert_eq!(more.len(), 64);
-        let rest = world.store.claim(&runner, epoch, usize::MAX, at(10)).await.unwrap();
+        let rest = world.store.attempts().claim(&runner, epoch, usize::MAX, at(10)).await.unwrap();
         assert_eq!(rest.len(), 22);
-        let rows = world.store.claims_of(&runner).await.unwrap();
+        let rows = world.store.attempts().claims_of(&runner).await.unwrap();
         assert!(rows.windows(2).all(|two| two[0].claim.fence < two[1].claim.fence));
     }
 
@@ -56,20 +56,20 @@ on_each_store! {
         let other = world.created("r2").await;
         let epoch = world.runner("elsewhere", Some(&other)).await;
         let runner = RunnerId::new("warming");
-        world.store.register_runner(&runner, "local", "t", None, at(1)).await.unwrap();
-        let warming = world.store.runner_hello(&runner, "t", "b", at(2)).await.unwrap();
+        world.store.runners().register(&runner, "local", "t", None, at(1)).await.unwrap();
+        let warming = world.store.runners().greet(&runner, "t", "b", at(2)).await.unwrap();
         let draining = world.runner("draining", Some(&run)).await;
-        world.store.runner_draining(&RunnerId::new("draining"), at(4)).await.unwrap();
+        world.store.runners().draining(&RunnerId::new("draining"), at(4)).await.unwrap();
         let offers = [("elsewhere", epoch), ("warming", warming), ("draining", draining)];
         for (seq, (runner, epoch)) in (1..).zip(offers) {
             let mut next = commit(&run, seq, RunStatus::Running);
             next.facts.push(Fact::RunStarted);
             next.attempts.push(new_attempt(runner));
             next.assign_to = Some(assign(runner, epoch));
-            let committed = world.store.commit(next).await.unwrap().unwrap();
+            let committed = world.store.runs().commit(next).await.unwrap().unwrap();
             assert!(committed.assigned.is_empty(), "{runner}");
             let id = RunnerId::new(runner);
-            assert!(world.store.claim(&id, epoch, 9, at(10)).await.unwrap().is_empty(), "{runner}");
+            assert!(world.store.attempts().claim(&id, epoch, 9, at(10)).await.unwrap().is_empty(), "{runner}");
         }
     }
 
@@ -79,16 +79,16 @@ on_each_store! {
         let mut next = commit(&run, 1, RunStatus::Running);
         next.attempts = (0..10).map(|n| new_attempt(&format!("a{n}"))).collect();
         next.assign_to = Some(Assign { max: 10, ..assign("w1", epoch) });
-        let claims = world.store.commit(next).await.unwrap().unwrap().assigned;
+        let claims = world.store.runs().commit(next).await.unwrap().unwrap().assigned;
         let mut end = commit(&run, 1, RunStatus::Success);
         end.ends = claims.iter().map(|claim| success(claim, 1)).collect();
         let mut bad = end.clone();
         bad.ends[9].seq = Some(3);
-        let refused = world.store.commit(bad).await.unwrap().unwrap_err();
+        let refused = world.store.runs().commit(bad).await.unwrap().unwrap_err();
         assert!(matches!(refused, Refused::Result { .. }), "{refused}");
-        assert_eq!(world.store.claims_of(&RunnerId::new("w1")).await.unwrap().len(), 10);
-        world.store.commit(end).await.unwrap().unwrap();
-        assert_eq!(world.store.claims_of(&RunnerId::new("w1")).await.unwrap().len(), 0);
+        assert_eq!(world.store.attempts().claims_of(&RunnerId::new("w1")).await.unwrap().len(), 10);
+        world.store.runs().commit(end).await.unwrap().unwrap();
+        assert_eq!(world.store.attempts().claims_of(&RunnerId::new("w1")).await.unwrap().len(), 0);
     }
 
     async fn an_output_of_a_mebibyte_comes_back(world) {
@@ -97,34 +97,34 @@ on_each_store! {
         let mut view = step_view(StepStatus::Success);
         view.output = serde_json::json!({"text": "ü\u{0}\n".repeat(300_000)});
         next.steps.push(view.clone());
-        world.store.commit(next).await.unwrap().unwrap();
-        assert_eq!(world.store.steps(&run).await.unwrap()[0].view, view);
+        world.store.runs().commit(next).await.unwrap().unwrap();
+        assert_eq!(world.store.runs().steps(&run).await.unwrap()[0].view, view);
     }
 
     async fn a_nul_in_a_reason_is_shown_as_a_replacement(world) {
         let run = world.created("r1").await;
         let mut next = commit(&run, 1, RunStatus::Failed);
         next.view.reason = Some("a\u{0}b '; DROP TABLE run; --".to_owned());
-        world.store.commit(next).await.unwrap().unwrap();
-        let reason = world.store.run(&run).await.unwrap().unwrap().view.reason;
+        world.store.runs().commit(next).await.unwrap().unwrap();
+        let reason = world.store.runs().get(&run).await.unwrap().unwrap().view.reason;
         assert_eq!(reason.as_deref(), Some("a\u{fffd}b '; DROP TABLE run; --"));
     }
 
     async fn empty_calls_cost_nothing_and_break_nothing(world) {
-        assert_eq!(world.store.append_events(Vec::new()).await.unwrap(), []);
-        world.store.runner_seen(Vec::new(), at(1)).await.unwrap();
-        world.store.compact_attempt(&AttemptId::new("nope")).await.unwrap();
-        assert_eq!(world.store.steps(&RunId::new("nope")).await.unwrap(), []);
-        let none = world.store.claim(&RunnerId::new("nope"), 1, 5, at(1)).await.unwrap();
+        assert_eq!(world.store.journal().append(Vec::new()).await.unwrap(), []);
+        world.store.runners().seen(Vec::new(), at(1)).await.unwrap();
+        world.store.packed_logs().pack(&AttemptId::new("nope")).await.unwrap();
+        assert_eq!(world.store.runs().steps(&RunId::new("nope")).await.unwrap(), []);
+        let none = world.store.attempts().claim(&RunnerId::new("nope"), 1, 5, at(1)).await.unwrap();
         assert!(none.is_empty());
-        let gone = world.store.runner_gone(&RunnerId::new("nope"), "?", at(1)).await.unwrap();
+        let gone = world.store.runners().gone(&RunnerId::new("nope"), "?", at(1)).await.unwrap();
         assert!(gone.is_empty());
     }
 
     async fn a_run_without_its_plan_is_not_created(world) {
         let (mut new, first) = world.new_run("r1").await;
         new.plan = crate::support::plan("never stored").hash;
-        assert!(world.store.create_run(new, first).await.is_err());
-        assert_eq!(world.store.run(&RunId::new("r1")).await.unwrap(), None);
+        assert!(world.store.runs().create(new, first).await.is_err());
+        assert_eq!(world.store.runs().get(&RunId::new("r1")).await.unwrap(), None);
     }
 }

@@ -28,13 +28,13 @@ async fn add(
     of: &str,
 ) -> Result<Result<Committed, Refused>, Error> {
     let sealed = plan(of);
-    store.put_plan(&sealed).await?;
+    store.plans().put(&sealed).await?;
     let mut new = new_run(id, sealed.hash);
     new.repo = Some(repo.to_owned());
     new.branch = event["branch"].as_str().map(str::to_owned);
     new.event = event;
     let first = commit(&new.id, 0, RunStatus::Running);
-    store.create_run(new, first).await
+    store.runs().create(new, first).await
 }
 
 on_each_store! {
@@ -50,7 +50,7 @@ on_each_store! {
         add(store, "01b", "acme/web", push.clone(), "two").await.unwrap().unwrap();
         add(store, "01c", "acme/app", push, "one").await.unwrap().unwrap();
         add(store, "01d", "acme/app", pull, "two").await.unwrap().unwrap();
-        let rows = store.listed_runs(&all()).await.unwrap();
+        let rows = store.run_lists().list(&all()).await.unwrap();
         assert_eq!(ids(&rows), ["01d", "01c", "01b", "01a"]);
         assert_eq!(rows[0].event.title.as_deref(), Some("Fix <it>"));
         assert_eq!(rows[0].event.actor.as_deref(), Some("eve"));
@@ -58,10 +58,10 @@ on_each_store! {
         let one = Some(plan("one").hash);
         assert_eq!(before, [one, one, None, None], "of the same repository");
         for row in &rows {
-            let found = store.plan_before(&row.run.id).await.unwrap();
+            let found = store.run_lists().plan_before(&row.run.id).await.unwrap();
             assert_eq!(found, row.plan_before, "{}", row.run.id);
         }
-        assert_eq!(store.plan_before(&RunId::new("none")).await.unwrap(), None);
+        assert_eq!(store.run_lists().plan_before(&RunId::new("none")).await.unwrap(), None);
     }
 
     async fn lists_pass_what_their_filter_names(world) {
@@ -88,7 +88,7 @@ on_each_store! {
             ),
         ];
         for (query, wanted) in cases {
-            assert_eq!(ids(&store.listed_runs(&query).await.unwrap()), wanted, "{query:?}");
+            assert_eq!(ids(&store.run_lists().list(&query).await.unwrap()), wanted, "{query:?}");
         }
     }
 
@@ -98,9 +98,9 @@ on_each_store! {
             add(store, id, "acme/app", json!({"type": "push"}), "demo").await.unwrap().unwrap();
         }
         let before = RunQuery { before: Some(RunId::new("01c")), limit: 1, ..all() };
-        assert_eq!(ids(&store.listed_runs(&before).await.unwrap()), ["01b"]);
+        assert_eq!(ids(&store.run_lists().list(&before).await.unwrap()), ["01b"]);
         let after = RunQuery { after: Some(RunId::new("01a")), limit: 2, ..all() };
-        assert_eq!(ids(&store.listed_runs(&after).await.unwrap()), ["01c", "01b"]);
+        assert_eq!(ids(&store.run_lists().list(&after).await.unwrap()), ["01c", "01b"]);
     }
 
     async fn lists_show_spending_on_claude(world) {
@@ -124,8 +124,8 @@ on_each_store! {
             scopes: vec![scope],
             at: at(1),
         };
-        store.reserve_call(call).await.unwrap();
-        let rows = store.listed_runs(&all()).await.unwrap();
+        store.claude().reserve_call(call).await.unwrap();
+        let rows = store.run_lists().list(&all()).await.unwrap();
         let costs: Vec<_> = rows.iter().map(|row| row.spend.map(|spend| spend.cost)).collect();
         assert_eq!(costs, [None, Some(7)]);
     }

@@ -1,7 +1,7 @@
 //! Windows of lines and counts of matches, as a viewer asks for them.
 
 use plue_store::{
-    LogPlace, LogStream,
+    LogPosition, LogStream,
     log::{LineWindow, LogMatches, LogPattern, MatchBounds, PatternForm},
 };
 use plue_wire::runner::{Claim, EventKind};
@@ -16,14 +16,14 @@ async fn numbered(world: &World, count: u64, size: usize) -> Claim {
     let lines: Vec<String> = (0..count).map(|number| format!("line {number}\n")).collect();
     let pieces = lines.chunks(size).map(<[String]>::concat);
     let sent = (2..).zip(pieces).map(|(seq, text)| stdout(&claim, seq, text.as_bytes()));
-    world.store.append_events(vec![(claim.clone(), sent.collect())]).await.unwrap();
+    world.store.journal().append(vec![(claim.clone(), sent.collect())]).await.unwrap();
     claim
 }
 
 async fn matches(world: &World, claim: &Claim, text: &str, form: PatternForm) -> LogMatches {
     let pattern = LogPattern::new(text, form).unwrap();
-    let from = LogPlace::default();
-    world.store.match_lines(&claim.attempt, &pattern, from, ALL).await.unwrap()
+    let from = LogPosition::default();
+    world.store.log_search().matches(&claim.attempt, &pattern, from, ALL).await.unwrap()
 }
 
 on_each_store! {
@@ -33,9 +33,9 @@ on_each_store! {
         let mut sent = vec![stdout(&claim, 2, b"first\n")];
         sent.extend((3..163).map(|seq| stdout(&claim, seq, &chunk)));
         sent.push(stdout(&claim, 163, b"\nlast"));
-        world.store.append_events(vec![(claim.clone(), sent)]).await.unwrap();
+        world.store.journal().append(vec![(claim.clone(), sent)]).await.unwrap();
         let window = LineWindow { lines: 0..10, cap: 16 };
-        let found = world.store.log_lines(&claim.attempt, &window).await.unwrap();
+        let found = world.store.logs().lines_in(&claim.attempt, &window).await.unwrap();
         let lines: Vec<_> = found.lines.iter().map(|line| (line.length, line.bytes.len())).collect();
         assert_eq!(lines, [(5, 5), (160 * 64 * 1024, 16), (4, 4)]);
         let last = found.lines.last().unwrap();
@@ -45,16 +45,16 @@ on_each_store! {
     async fn windows_have_their_numbers_and_the_text_before(world) {
         let claim = numbered(&world, 1_000, 7).await;
         let window = LineWindow { lines: 500..503, cap: 100 };
-        let found = world.store.log_lines(&claim.attempt, &window).await.unwrap();
+        let found = world.store.logs().lines_in(&claim.attempt, &window).await.unwrap();
         let texts: Vec<_> = found.lines.iter().map(|line| line.bytes.as_slice()).collect();
         assert_eq!(texts, [b"line 500", b"line 501", b"line 502"]);
         assert_eq!(found.lines.iter().map(|line| line.number).collect::<Vec<_>>(), [500, 501, 502]);
         assert!(found.before.ends_with(b"line 499\n"));
         let first = found.lines[0].first_byte;
-        assert_eq!(world.store.line_offset(&claim.attempt, 500).await.unwrap(), first);
+        assert_eq!(world.store.logs().line_offset(&claim.attempt, 500).await.unwrap(), first);
         for lines in [1_000..1_001, 2_000..3_000, 5..5] {
             let window = LineWindow { lines, cap: 100 };
-            let found = world.store.log_lines(&claim.attempt, &window).await.unwrap();
+            let found = world.store.logs().lines_in(&claim.attempt, &window).await.unwrap();
             assert_eq!(found.lines, []);
         }
     }
@@ -69,9 +69,9 @@ on_each_store! {
             event(&claim, 4, error),
             stdout(&claim, 5, b"three"),
         ];
-        world.store.append_events(vec![(claim.clone(), sent)]).await.unwrap();
+        world.store.journal().append(vec![(claim.clone(), sent)]).await.unwrap();
         let window = LineWindow { lines: 0..10, cap: 100 };
-        let found = world.store.log_lines(&claim.attempt, &window).await.unwrap();
+        let found = world.store.logs().lines_in(&claim.attempt, &window).await.unwrap();
         let streams: Vec<_> = found.lines.iter().map(|line| line.stream).collect();
         assert_eq!(streams, [LogStream::Stdout, LogStream::Stderr, LogStream::Stdout]);
         let remarks: Vec<_> = found.remarks.iter().map(|piece| piece.first_line).collect();
@@ -97,10 +97,10 @@ on_each_store! {
         let claim = numbered(&world, 3_000, 10).await;
         let pattern = LogPattern::new("7", PatternForm::default()).unwrap();
         let bounds = MatchBounds { texts: 0, lines: 10_000, bytes: 1 };
-        let (mut lines, mut requests, mut next) = (Vec::new(), 0, Some(LogPlace::default()));
+        let (mut lines, mut requests, mut next) = (Vec::new(), 0, Some(LogPosition::default()));
         while let Some(place) = next {
             let found =
-                world.store.match_lines(&claim.attempt, &pattern, place, bounds).await.unwrap();
+                world.store.log_search().matches(&claim.attempt, &pattern, place, bounds).await.unwrap();
             lines.extend(found.lines);
             requests += 1;
             next = found.next;
@@ -109,9 +109,9 @@ on_each_store! {
         assert_eq!(lines, expected);
         assert!(requests > 10, "{requests}");
         // From a line on.
-        let byte = world.store.line_offset(&claim.attempt, 2_990).await.unwrap();
-        let place = LogPlace { byte, in_line: false };
-        let found = world.store.match_lines(&claim.attempt, &pattern, place, ALL).await.unwrap();
+        let byte = world.store.logs().line_offset(&claim.attempt, 2_990).await.unwrap();
+        let place = LogPosition { byte, in_line: false };
+        let found = world.store.log_search().matches(&claim.attempt, &pattern, place, ALL).await.unwrap();
         assert_eq!(found.lines, [2_997]);
     }
 }

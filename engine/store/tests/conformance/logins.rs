@@ -18,23 +18,23 @@ on_each_store! {
     async fn a_login_is_taken_once_by_its_own_browser_and_in_time(world) {
         let store = &world.store;
         for (state, end) in [("a", 20), ("b", 30), ("c", 40)] {
-            store.login_begin(&login(state, end), at(10)).await.unwrap();
+            store.sessions().begin_login(&login(state, end), at(10)).await.unwrap();
         }
-        assert!(store.login_begin(&login("a", 20), at(10)).await.is_err(), "a state is one login's");
-        assert_eq!(store.login_take("a", "other", at(11)).await.unwrap(), None);
-        assert_eq!(store.login_take("x", "browser", at(11)).await.unwrap(), None);
-        let taken = store.login_take("a", "browser", at(11)).await.unwrap();
+        assert!(store.sessions().begin_login(&login("a", 20), at(10)).await.is_err(), "a state is one login's");
+        assert_eq!(store.sessions().take_login("a", "other", at(11)).await.unwrap(), None);
+        assert_eq!(store.sessions().take_login("x", "browser", at(11)).await.unwrap(), None);
+        let taken = store.sessions().take_login("a", "browser", at(11)).await.unwrap();
         assert_eq!(taken, Some(login("a", 20)), "who came with a wrong cookie took nothing away");
-        assert_eq!(store.login_take("a", "browser", at(11)).await.unwrap(), None);
-        assert_eq!(store.login_take("b", "browser", at(30)).await.unwrap(), None, "too late");
-        store.login_begin(&login("d", 90), at(50)).await.unwrap();
-        assert_eq!(store.login_take("c", "browser", at(11)).await.unwrap(), None, "forgotten");
+        assert_eq!(store.sessions().take_login("a", "browser", at(11)).await.unwrap(), None);
+        assert_eq!(store.sessions().take_login("b", "browser", at(30)).await.unwrap(), None, "too late");
+        store.sessions().begin_login(&login("d", 90), at(50)).await.unwrap();
+        assert_eq!(store.sessions().take_login("c", "browser", at(11)).await.unwrap(), None, "forgotten");
     }
 
     async fn of_many_who_come_with_a_state_at_once_one_gets_it(world) {
         let store = &world.store;
-        store.login_begin(&login("a", 20), at(10)).await.unwrap();
-        let tries = (0..8).map(|_| store.login_take("a", "browser", at(11)));
+        store.sessions().begin_login(&login("a", 20), at(10)).await.unwrap();
+        let tries = (0..8).map(|_| store.sessions().take_login("a", "browser", at(11)));
         let got = futures::future::join_all(tries).await;
         let won = got.into_iter().filter(|one| matches!(one, Ok(Some(_)))).count();
         assert_eq!(won, 1);
@@ -52,20 +52,20 @@ on_each_store! {
             expires_at: at(end),
         };
         for (hash, end) in [("a", 20), ("b", 90)] {
-            store.person_session_create(&session(hash, end)).await.unwrap();
+            store.sessions().create_for_person(&session(hash, end)).await.unwrap();
         }
-        assert_eq!(store.person_session("a", at(19)).await.unwrap(), Some(session("a", 20)));
-        assert_eq!(store.person_session("a", at(20)).await.unwrap(), None);
-        store.session_remove("b").await.unwrap();
-        assert_eq!(store.person_session("b", at(11)).await.unwrap(), None);
+        assert_eq!(store.sessions().of_person("a", at(19)).await.unwrap(), Some(session("a", 20)));
+        assert_eq!(store.sessions().of_person("a", at(20)).await.unwrap(), None);
+        store.sessions().remove("b").await.unwrap();
+        assert_eq!(store.sessions().of_person("b", at(11)).await.unwrap(), None);
     }
 
     async fn who_may_see_no_repository_sees_no_run_and_not_all_of_them(world) {
         let store = &world.store;
         let none = RunFilter { repos: Some(Vec::new()), ..RunFilter::default() };
-        assert_eq!(store.runs(&none).await.unwrap(), []);
-        assert_eq!(store.registered(Some(&[])).await.unwrap(), []);
-        assert_eq!(store.usage(plue_store::UsageBy::Repository, Some(&[]), at(0), at(99)).await.unwrap(), []);
-        assert!(store.runs_that_wait(Some(&[]), None, 9).await.unwrap().is_empty());
+        assert_eq!(store.runs().list(&none).await.unwrap(), []);
+        assert_eq!(store.repos().registered(Some(&[])).await.unwrap(), []);
+        assert_eq!(store.usage().list(plue_store::UsageBy::Repository, Some(&[]), at(0), at(99)).await.unwrap(), []);
+        assert!(store.usage().waiting_runs(Some(&[]), None, 9).await.unwrap().is_empty());
     }
 }

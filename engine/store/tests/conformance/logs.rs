@@ -3,7 +3,7 @@
 
 use plue_plan::{AttemptId, RunId};
 use plue_store::{
-    LogHit, LogPiece, LogPlace, LogRange, LogStream, Store,
+    LogHit, LogPiece, LogPosition, LogRange, LogStream, Store,
     log::{LineWindow, LogPattern, MatchBounds, PatternForm},
 };
 use plue_wire::{
@@ -131,22 +131,22 @@ fn print() -> impl Strategy<Value = Print> {
 }
 
 async fn same(store: &Store, attempt: &AttemptId, model: &Model, cut: (u64, u64)) {
-    let stat = store.log_stat(attempt).await.unwrap().unwrap();
+    let stat = store.logs().stat(attempt).await.unwrap().unwrap();
     let lines = model.lines().len() as u64;
     assert_eq!((stat.bytes, stat.lines), (model.bytes.len() as u64, lines));
     let (a, b) = (cut.0 % (stat.bytes + 2), cut.1 % (stat.bytes + 2));
-    let got = store.read_log(attempt, LogRange::Bytes(a..b)).await.unwrap();
+    let got = store.logs().read(attempt, LogRange::Bytes(a..b)).await.unwrap();
     assert!(output(&got) == model.byte_range(a, b), "bytes {a}..{b}");
     for piece in got.iter().take(3) {
         assert_eq!(piece.first_line, model.line_of(piece.first_byte));
     }
     let (a, b) = (cut.0 % (lines + 2), cut.1 % (lines + 2));
-    let got = store.read_log(attempt, LogRange::Lines(a..b)).await.unwrap();
+    let got = store.logs().read(attempt, LogRange::Lines(a..b)).await.unwrap();
     assert!(output(&got) == model.line_range(a, b), "lines {a}..{b}");
-    let got = store.read_log(attempt, LogRange::Tail(a)).await.unwrap();
+    let got = store.logs().read(attempt, LogRange::Tail(a)).await.unwrap();
     assert!(output(&got) == model.line_range(lines.saturating_sub(a), lines), "tail {a}");
     for needle in [&b"a\n"[..], b"\xff", b"bb", b"aaaaaaaaaaaaaaaaaaaaaaa", b"zz"] {
-        let hits = store.search_log(attempt, needle, 50).await.unwrap();
+        let hits = store.log_search().hits(attempt, needle, 50).await.unwrap();
         let expected = model.hits(needle, 50);
         let found: Vec<_> = hits.iter().map(|hit| (hit.line, hit.byte)).collect();
         assert_eq!(found, expected, "{needle:?}");
@@ -172,7 +172,7 @@ async fn same_window(store: &Store, attempt: &AttemptId, model: &Model, cut: &Cu
     let (from, cap) =
         (cut.first % (lines.len() as u64 + 2), clamp(cut.second % 50_000, 50_000) + 1);
     let window = LineWindow { lines: from..from + cut.second % 20, cap };
-    let found = store.log_lines(attempt, &window).await.unwrap();
+    let found = store.logs().lines_in(attempt, &window).await.unwrap();
     let expected = lines.iter().enumerate().skip(clamp(from, lines.len()));
     let mut count = 0;
     for ((number, text), line) in expected.take(clamp(cut.second % 20, 20)).zip(&found.lines) {
@@ -200,10 +200,10 @@ async fn same_matches(store: &Store, attempt: &AttemptId, model: &Model, cut: &C
             false => line.windows(plain.len()).any(|part| part == plain),
         });
         let expected: Vec<u64> = expected.map(|(number, _)| number as u64).collect();
-        let (mut lines, mut next) = (Vec::new(), Some(LogPlace::default()));
+        let (mut lines, mut next) = (Vec::new(), Some(LogPosition::default()));
         while let Some(place) = next {
             let bounds = MatchBounds { texts: 2, lines: 100_000, bytes: cut.first % 300_000 };
-            let found = store.match_lines(attempt, &pattern, place, bounds).await.unwrap();
+            let found = store.log_search().matches(attempt, &pattern, place, bounds).await.unwrap();
             assert!(found.count == found.lines.len() as u64 && found.hits.len() <= 2);
             assert_ne!(found.next, Some(place), "no progress");
             lines.extend(found.lines);
@@ -226,9 +226,9 @@ async fn found_lines(
     needle: &[u8],
     most: (usize, u64),
 ) -> Vec<(u64, u64)> {
-    let (mut all, mut next) = (Vec::new(), Some(LogPlace::default()));
+    let (mut all, mut next) = (Vec::new(), Some(LogPosition::default()));
     while let Some(place) = next {
-        let found = store.find_lines(attempt, needle, place, most).await.unwrap();
+        let found = store.log_search().lines(attempt, needle, place, most).await.unwrap();
         assert!(found.hits.len() <= most.0 && found.next != Some(place), "it gets nowhere");
         for hit in &found.hits {
             assert!(hit.text.len() <= 1024);
@@ -244,7 +244,7 @@ async fn followed(store: &Store, attempt: &AttemptId, max: u64) -> Vec<LogPiece>
     let mut all: Vec<LogPiece> = Vec::new();
     loop {
         let after = all.last().map_or(0, |piece| piece.seq);
-        let some = store.read_log(attempt, LogRange::After(after, max)).await.unwrap();
+        let some = store.logs().read(attempt, LogRange::After(after, max)).await.unwrap();
         if some.is_empty() {
             return all;
         }
@@ -260,18 +260,18 @@ async fn check(world: &World, case: usize, prints: Vec<Print>, cut: (u64, u64)) 
     let last = events.len() as u64 + 2;
     // In two calls, with some events sent twice.
     let half = events.len() / 2;
-    store.append_events(vec![(claim.clone(), events[..half].to_vec())]).await.unwrap();
-    store.append_events(vec![(claim.clone(), events)]).await.unwrap();
+    store.journal().append(vec![(claim.clone(), events[..half].to_vec())]).await.unwrap();
+    store.journal().append(vec![(claim.clone(), events)]).await.unwrap();
     same(store, attempt, &model, cut).await;
     let before = followed(store, attempt, cut.0 % 200_000).await;
     world.end(&RunId::new(run), 2, success(&claim, last)).await.unwrap();
-    store.compact_attempt(attempt).await.unwrap();
+    store.packed_logs().pack(attempt).await.unwrap();
     same(store, attempt, &model, cut).await;
-    store.shelve_log(attempt).await.unwrap();
+    store.packed_logs().offload(attempt).await.unwrap();
     same(store, attempt, &model, cut).await;
     let after = followed(store, attempt, cut.1 % 200_000).await;
     assert!(before == after, "packing has changed what a follower sees");
-    assert!(!store.uncompacted(1_000).await.unwrap().contains(attempt));
+    assert!(!store.packed_logs().unpacked(1_000).await.unwrap().contains(attempt));
 }
 
 on_each_store! {
@@ -301,7 +301,7 @@ on_each_store! {
         let chunk = |seq: u64| (0..1024).flat_map(|n| line(seq * 1024 + n)).collect::<Vec<u8>>();
         let printed: Vec<u8> = (2..82).flat_map(chunk).collect();
         let sent = (2..82).map(|seq| stdout(&claim, seq, &chunk(seq))).collect();
-        world.store.append_events(vec![(claim.clone(), sent)]).await.unwrap();
+        world.store.journal().append(vec![(claim.clone(), sent)]).await.unwrap();
         for is_packed in [false, true] {
             for max in [1, 100_000, 1_048_577, u64::MAX] {
                 let pieces = followed(&world.store, &claim.attempt, max).await;
@@ -309,13 +309,13 @@ on_each_store! {
             }
             for (from, to) in [(0, 10), (1_048_570, 1_048_580), (70_000, 5_000_000), (9, 1 << 40)] {
                 let range = LogRange::Bytes(from..to);
-                let pieces = world.store.read_log(&claim.attempt, range).await.unwrap();
+                let pieces = world.store.logs().read(&claim.attempt, range).await.unwrap();
                 let (from, to) = (clamp(from, printed.len()), clamp(to, printed.len()));
                 assert!(output(&pieces) == printed[from..to], "{is_packed} {from} {to}");
             }
             if !is_packed {
                 world.end(&RunId::new("r1"), 2, success(&claim, 82)).await.unwrap();
-                world.store.compact_attempt(&claim.attempt).await.unwrap();
+                world.store.packed_logs().pack(&claim.attempt).await.unwrap();
             }
         }
     }
@@ -327,15 +327,15 @@ on_each_store! {
             Print::Note,
         ];
         let sent = vec![(claim.clone(), events(&claim, &prints))];
-        world.store.append_events(sent).await.unwrap();
-        let all = world.store.read_log(&claim.attempt, LogRange::Tail(9)).await.unwrap();
+        world.store.journal().append(sent).await.unwrap();
+        let all = world.store.logs().read(&claim.attempt, LogRange::Tail(9)).await.unwrap();
         let streams: Vec<_> = all.iter().map(|piece| (piece.stream, piece.first_byte)).collect();
         assert_eq!(streams, [
             (LogStream::Note, 0), (LogStream::Stdout, 0), (LogStream::Gap, 7),
             (LogStream::Stderr, 7), (LogStream::Note, 8),
         ]);
         assert_eq!((all[2].missing(), all[1].missing()), (Some(9), None));
-        let first = world.store.read_log(&claim.attempt, LogRange::Lines(0..1)).await.unwrap();
+        let first = world.store.logs().read(&claim.attempt, LogRange::Lines(0..1)).await.unwrap();
         assert_eq!(first.len(), 2, "the note before it, and the line");
     }
 
@@ -345,12 +345,12 @@ on_each_store! {
             stdout(&claim, 2, b"first\nsecond nee"),
             event(&claim, 3, EventKind::Stderr(Bytes(b"dle here\nthird".to_vec()))),
         ];
-        world.store.append_events(vec![(claim.clone(), sent)]).await.unwrap();
-        let hits = world.store.search_log(&claim.attempt, b"needle", 5).await.unwrap();
+        world.store.journal().append(vec![(claim.clone(), sent)]).await.unwrap();
+        let hits = world.store.log_search().hits(&claim.attempt, b"needle", 5).await.unwrap();
         let text = b"second needle here".to_vec();
         assert_eq!(hits, [LogHit { line: 1, byte: 13, text }]);
         for nothing in [&b""[..], b"absent"] {
-            assert!(world.store.search_log(&claim.attempt, nothing, 5).await.unwrap().is_empty());
+            assert!(world.store.log_search().hits(&claim.attempt, nothing, 5).await.unwrap().is_empty());
         }
     }
 
@@ -358,12 +358,12 @@ on_each_store! {
         let claim = world.started("r1", "a1").await;
         let chunk = vec![b'x'; 64 * 1024];
         let sent = (2..42).map(|seq| stdout(&claim, seq, &chunk)).collect();
-        world.store.append_events(vec![(claim.clone(), sent)]).await.unwrap();
-        let stat = world.store.log_stat(&claim.attempt).await.unwrap().unwrap();
+        world.store.journal().append(vec![(claim.clone(), sent)]).await.unwrap();
+        let stat = world.store.logs().stat(&claim.attempt).await.unwrap().unwrap();
         assert_eq!((stat.bytes, stat.lines, stat.ended), (40 * 64 * 1024, 1, false));
-        let tail = world.store.read_log(&claim.attempt, LogRange::Tail(1)).await.unwrap();
+        let tail = world.store.logs().read(&claim.attempt, LogRange::Tail(1)).await.unwrap();
         assert_eq!(output(&tail).len(), 40 * 64 * 1024);
-        let hits = world.store.search_log(&claim.attempt, b"xxxx", 3).await.unwrap();
+        let hits = world.store.log_search().hits(&claim.attempt, b"xxxx", 3).await.unwrap();
         assert_eq!(hits.len(), 3);
         assert!(hits.iter().all(|hit| hit.text.len() <= 1024));
     }
@@ -371,8 +371,8 @@ on_each_store! {
     async fn the_log_of_an_attempt_that_runs_is_not_packed(world) {
         let claim = world.started("r1", "a1").await;
         let sent = vec![stdout(&claim, 2, &[b'a'; 9_000]), stdout(&claim, 3, b"b")];
-        world.store.append_events(vec![(claim.clone(), sent)]).await.unwrap();
-        world.store.compact_attempt(&claim.attempt).await.unwrap();
+        world.store.journal().append(vec![(claim.clone(), sent)]).await.unwrap();
+        world.store.packed_logs().pack(&claim.attempt).await.unwrap();
         assert_eq!(world.sql("SELECT count(*) FROM log_chunk WHERE stream = 'block'").trim(), "0");
     }
 
@@ -380,18 +380,18 @@ on_each_store! {
         let claim = world.started("r1", "a1").await;
         let line = b"2026-11-21 all is well, nothing to see\n".repeat(1_000);
         let sent = (2..82).map(|seq| stdout(&claim, seq, &line)).collect();
-        world.store.append_events(vec![(claim.clone(), sent)]).await.unwrap();
+        world.store.journal().append(vec![(claim.clone(), sent)]).await.unwrap();
         world.end(&RunId::new("r1"), 2, success(&claim, 82)).await.unwrap();
         let other = world.another().await;
         let (a, b) = tokio::join!(
-            world.store.compact_attempt(&claim.attempt),
-            other.compact_attempt(&claim.attempt)
+            world.store.packed_logs().pack(&claim.attempt),
+            other.packed_logs().pack(&claim.attempt)
         );
         a.and(b).unwrap();
         let rows = world.sql("SELECT count(*), sum(length(data)) < 100000 FROM log_chunk");
         let rows = rows.trim().replace("|t", "|1");
         assert_eq!(rows, "4|1");
-        let all = world.store.read_log(&claim.attempt, LogRange::Bytes(0..u64::MAX)).await.unwrap();
+        let all = world.store.logs().read(&claim.attempt, LogRange::Bytes(0..u64::MAX)).await.unwrap();
         assert_eq!(output(&all), line.repeat(80));
     }
 }

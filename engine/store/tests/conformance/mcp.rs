@@ -24,17 +24,17 @@ on_each_store! {
     async fn tools_are_accepted_once_and_replaced_by_name(world) {
         let store = world.store.clone();
         let docs = key(Some("acme/app"), "docs");
-        assert_eq!(store.mcp_pin(&docs).await.unwrap(), None);
-        assert!(store.accept_mcp(docs.clone(), None, pin("one")).await.unwrap());
-        assert!(!store.accept_mcp(docs.clone(), None, pin("two")).await.unwrap());
-        assert_eq!(store.mcp_pin(&docs).await.unwrap(), Some(pin("one")));
+        assert_eq!(store.mcp().pin(&docs).await.unwrap(), None);
+        assert!(store.mcp().accept(docs.clone(), None, pin("one")).await.unwrap());
+        assert!(!store.mcp().accept(docs.clone(), None, pin("two")).await.unwrap());
+        assert_eq!(store.mcp().pin(&docs).await.unwrap(), Some(pin("one")));
         let wrong = Some("zero".to_owned());
-        assert!(!store.accept_mcp(docs.clone(), wrong, pin("two")).await.unwrap());
+        assert!(!store.mcp().accept(docs.clone(), wrong, pin("two")).await.unwrap());
         let right = Some("one".to_owned());
-        assert!(store.accept_mcp(docs.clone(), right, pin("two")).await.unwrap());
-        assert_eq!(store.mcp_pin(&docs).await.unwrap(), Some(pin("two")));
+        assert!(store.mcp().accept(docs.clone(), right, pin("two")).await.unwrap());
+        assert_eq!(store.mcp().pin(&docs).await.unwrap(), Some(pin("two")));
         for other in [key(None, "docs"), key(Some("acme/app"), "other"), key(Some("b"), "docs")] {
-            assert_eq!(store.mcp_pin(&other).await.unwrap(), None, "{other:?}");
+            assert_eq!(store.mcp().pin(&other).await.unwrap(), None, "{other:?}");
         }
     }
 }

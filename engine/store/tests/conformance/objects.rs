@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use plue_plan::RunId;
 use plue_store::{
     Collected, Error, LogRange, LogStream, Store,
-    blob::{Bucket, INLINE_BYTES, Shelf},
+    blob::{BlobStore, Bucket, INLINE_BYTES},
     portable,
     probe::{Call, Probe, Verdict, answer_lost, connection_lost},
 };
@@ -43,7 +43,7 @@ fn content(size: usize) -> Vec<u8> {
 
 async fn whole(store: &Store, blob: &BlobHash) -> Result<Vec<u8>, Error> {
     let mut all = Vec::new();
-    let mut reader = store.blob_reader(blob).await?.expect("it is there");
+    let mut reader = store.blobs().reader(blob).await?.expect("it is there");
     while let Some(part) = reader.next(3_000_000).await? {
         all.extend(part);
     }
@@ -62,9 +62,9 @@ async fn logged(world: &World, run: &str) -> (Claim, Vec<u8>) {
         stdout(&claim, n + 2, &bytes)
     });
     let events = events.collect();
-    world.store.append_events(vec![(claim.clone(), events)]).await.unwrap();
+    world.store.journal().append(vec![(claim.clone(), events)]).await.unwrap();
     world.end(&RunId::new(run), 2, success(&claim, 42)).await.unwrap();
-    world.store.compact_attempt(&claim.attempt).await.unwrap();
+    world.store.packed_logs().pack(&claim.attempt).await.unwrap();
     (claim, text)
 }
 
@@ -75,12 +75,12 @@ async fn reads_as(store: &Store, claim: &Claim, text: &[u8]) {
         let output = pieces.into_iter().filter(|piece| piece.stream == LogStream::Stdout);
         output.flat_map(|piece| piece.bytes).collect::<Vec<u8>>()
     };
-    let read = async |range| bytes(store.read_log(id, range).await.unwrap());
+    let read = async |range| bytes(store.logs().read(id, range).await.unwrap());
     assert!(read(LogRange::Bytes(0..u64::MAX)).await == text);
     assert!(read(LogRange::Bytes(1_000_000..1_000_017)).await == text[1_000_000..1_000_017]);
     assert!(read(LogRange::After(0, u64::MAX)).await == text);
     let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
-    let stat = store.log_stat(id).await.unwrap().unwrap();
+    let stat = store.logs().stat(id).await.unwrap().unwrap();
     assert_eq!((stat.bytes, stat.lines), (text.len() as u64, lines.len() as u64));
     let some = lines.len() / 2;
     assert!(
@@ -88,9 +88,9 @@ async fn reads_as(store: &Store, claim: &Claim, text: &[u8]) {
     );
     assert!(read(LogRange::Tail(2)).await == lines[lines.len() - 2..].concat());
     // Behind an event: what a stream sends that begins again.
-    let pieces = store.read_log(id, LogRange::After(20, u64::MAX)).await.unwrap();
+    let pieces = store.logs().read(id, LogRange::After(20, u64::MAX)).await.unwrap();
     assert_eq!(pieces.first().map(|piece| piece.seq), Some(21));
-    let hits = store.search_log(id, b"line 33\n", 9).await.unwrap();
+    let hits = store.log_search().hits(id, b"line 33\n", 9).await.unwrap();
     assert_eq!(hits.len(), 1);
     assert_eq!(&text[usize::try_from(hits[0].byte).unwrap()..][..8], b"line 33\n");
 }
@@ -127,27 +127,27 @@ impl Probe for Nth {
 on_each_store! {
     async fn content_of_any_size_goes_to_a_bucket_and_comes_back(world) {
         let objects = Objects::start();
-        let store = world.store.clone().with_shelf(Arc::new(objects.bucket()));
+        let store = world.store.clone().with_blob_store(Arc::new(objects.bucket()));
         for size in [0, 1, INLINE_BYTES, INLINE_BYTES + 1, LARGE] {
             let bytes = content(size);
-            let hash = store.put_blob(&bytes).await.unwrap();
-            assert_eq!(store.put_blob(&bytes).await.unwrap(), hash);
+            let hash = store.blobs().put(&bytes).await.unwrap();
+            assert_eq!(store.blobs().put(&bytes).await.unwrap(), hash);
             assert!(whole(&store, &hash).await.unwrap() == bytes, "{size}");
             let from = size as u64 / 2;
-            let some = store.read_blob(&hash, from, 9).await.unwrap().unwrap();
+            let some = store.blobs().read(&hash, from, 9).await.unwrap().unwrap();
             assert!(some == bytes[size / 2..].iter().take(9).copied().collect::<Vec<_>>(), "{size}");
-            let behind = store.read_blob(&hash, size as u64, 9).await.unwrap();
+            let behind = store.blobs().read(&hash, size as u64, 9).await.unwrap();
             assert_eq!(behind, Some(Vec::new()), "{size}");
         }
         assert_eq!((objects.files().len(), objects.parts()), (2, 0), "{:?}", objects.files());
-        assert_eq!(store.collect_blobs(later()).await.unwrap().blobs, 5);
+        assert_eq!(store.blob_files().collect(later()).await.unwrap().blobs, 5);
         assert_eq!(objects.files().len(), 0);
     }
 
     async fn content_that_was_changed_on_the_shelf_is_not_taken_for_the_real(world) {
         let objects = Objects::start();
-        let store = world.store.clone().with_shelf(Arc::new(objects.bucket()));
-        let hash = store.put_blob(&content(100_000)).await.unwrap();
+        let store = world.store.clone().with_blob_store(Arc::new(objects.bucket()));
+        let hash = store.blobs().put(&content(100_000)).await.unwrap();
         let file = objects.files().remove(0);
         let mut bytes = std::fs::read(&file).unwrap();
         bytes[70_000] ^= 1;
@@ -158,10 +158,10 @@ on_each_store! {
     async fn only_the_database_that_owns_a_bucket_sweeps_it_and_only_what_plue_made(world) {
         let objects = Objects::start();
         let own = || Arc::new(Aged(objects.bucket()));
-        let store = world.store.clone().with_shelf(own());
-        let kept = store.put_blob(&content(50_000)).await.unwrap();
+        let store = world.store.clone().with_blob_store(own());
+        let kept = store.blobs().put(&content(50_000)).await.unwrap();
         let early = at(-1_000_000_000);
-        assert_eq!(store.collect_blobs(early).await.unwrap(), Collected::default());
+        assert_eq!(store.blob_files().collect(early).await.unwrap(), Collected::default());
         let id = std::fs::read_to_string(objects.owner()).unwrap();
         assert_eq!(world.sql("SELECT id FROM place").trim(), id);
         let mut draft = own().draft().await.unwrap();
@@ -171,28 +171,28 @@ on_each_store! {
         std::fs::write(&foreign, b"of somebody else").unwrap();
         // A fresh database, and what it has put there itself.
         let fresh = World::sqlite().await;
-        let fresh = fresh.store.clone().with_shelf(own());
-        fresh.put_blob(&content(60_000)).await.unwrap();
-        assert_eq!(fresh.collect_blobs(later()).await.unwrap(), Collected::default());
+        let fresh = fresh.store.clone().with_blob_store(own());
+        fresh.blobs().put(&content(60_000)).await.unwrap();
+        assert_eq!(fresh.blob_files().collect(later()).await.unwrap(), Collected::default());
         assert_eq!(objects.files().len(), 4, "{:?}", objects.files());
         assert!(whole(&store, &kept).await.unwrap() == content(50_000));
         // To the owner what the other one has put there is an orphan too.
-        assert_eq!(store.collect_blobs(early).await.unwrap().orphans, 2);
-        assert_eq!(store.collect_blobs(later()).await.unwrap().blobs, 1);
+        assert_eq!(store.blob_files().collect(early).await.unwrap().orphans, 2);
+        assert_eq!(store.blob_files().collect(later()).await.unwrap().blobs, 1);
         assert_eq!(objects.files(), [foreign]);
         assert_eq!(std::fs::read_to_string(objects.owner()).unwrap(), id);
     }
 
     async fn a_restored_copy_is_another_database_until_the_bucket_is_given_up(world) {
         let objects = Objects::start();
-        let store = world.store.clone().with_shelf(Arc::new(Aged(objects.bucket())));
-        store.put_blob(&content(50_000)).await.unwrap();
-        store.collect_blobs(at(-1_000_000_000)).await.unwrap();
-        store.forget_place().await.unwrap();
-        assert_eq!(store.collect_blobs(later()).await.unwrap(), Collected::default());
+        let store = world.store.clone().with_blob_store(Arc::new(Aged(objects.bucket())));
+        store.blobs().put(&content(50_000)).await.unwrap();
+        store.blob_files().collect(at(-1_000_000_000)).await.unwrap();
+        store.blob_files().forget_place().await.unwrap();
+        assert_eq!(store.blob_files().collect(later()).await.unwrap(), Collected::default());
         assert_eq!(objects.files().len(), 1);
         std::fs::remove_file(objects.owner()).unwrap();
-        assert_eq!(store.collect_blobs(later()).await.unwrap().blobs, 1);
+        assert_eq!(store.blob_files().collect(later()).await.unwrap().blobs, 1);
         assert_eq!(objects.files().len(), 0);
     }
 
@@ -201,8 +201,8 @@ on_each_store! {
         let others = [World::sqlite().await, World::sqlite().await, World::sqlite().await];
         let stores = others.iter().chain([&world]);
         let swept = stores.clone().map(|world| {
-            let store = world.store.clone().with_shelf(Arc::new(objects.bucket()));
-            async move { store.collect_blobs(later()).await }
+            let store = world.store.clone().with_blob_store(Arc::new(objects.bucket()));
+            async move { store.blob_files().collect(later()).await }
         });
         let swept = futures::future::join_all(swept).await;
         assert!(swept.iter().all(Result::is_ok), "{swept:?}");
@@ -213,43 +213,43 @@ on_each_store! {
 
     async fn a_log_on_the_shelf_reads_as_one_in_the_database(world) {
         let objects = Objects::start();
-        let store = world.store.clone().with_shelf(Arc::new(objects.bucket()));
+        let store = world.store.clone().with_blob_store(Arc::new(objects.bucket()));
         let (claim, text) = logged(&world, "r1").await;
         let run = RunId::new("r1");
         let table = portable::table("log_chunk").unwrap();
-        let before = store.portable_rows(table, &run, 0).await.unwrap();
-        assert_eq!(store.unshelved(10).await.unwrap(), std::slice::from_ref(&claim.attempt));
-        let moved = store.shelve_log(&claim.attempt).await.unwrap();
+        let before = store.archive().rows(table, &run, 0).await.unwrap();
+        assert_eq!(store.packed_logs().not_offloaded(10).await.unwrap(), std::slice::from_ref(&claim.attempt));
+        let moved = store.packed_logs().offload(&claim.attempt).await.unwrap();
         assert!(moved > 1_000_000, "{moved}");
-        assert_eq!(store.unshelved(10).await.unwrap(), []);
+        assert_eq!(store.packed_logs().not_offloaded(10).await.unwrap(), []);
         let left = world.sql("SELECT sum(length(data)) < 2000 FROM log_chunk");
         assert!(["1", "t"].contains(&left.trim()), "{left}");
         reads_as(&store, &claim, &text).await;
-        assert_eq!(store.portable_rows(table, &run, 0).await.unwrap(), before);
+        assert_eq!(store.archive().rows(table, &run, 0).await.unwrap(), before);
         // Nothing that a log needs is swept; with its run it goes.
-        assert_eq!(store.collect_blobs(later()).await.unwrap().blobs, 0);
+        assert_eq!(store.blob_files().collect(later()).await.unwrap().blobs, 0);
         reads_as(&store, &claim, &text).await;
-        assert!(store.delete_run(&run).await.unwrap());
-        assert_eq!(store.collect_blobs(later()).await.unwrap().blobs, 1);
+        assert!(store.retention().delete_run(&run).await.unwrap());
+        assert_eq!(store.blob_files().collect(later()).await.unwrap().blobs, 1);
         assert_eq!(objects.files().len(), 0);
     }
 
     async fn a_log_whose_move_was_cut_short_anywhere_is_whole_and_is_moved_later(world) {
         let objects = Objects::start();
-        let plain = world.store.clone().with_shelf(Arc::new(objects.bucket()));
+        let plain = world.store.clone().with_blob_store(Arc::new(objects.bucket()));
         for after in [false, true] {
             for n in 1.. {
                 let run = format!("r{n}{after}");
                 let (claim, text) = logged(&world, &run).await;
                 let probe = Arc::new(Nth { left: AtomicUsize::new(n), after });
-                let ended = plain.clone().probed(probe).shelve_log(&claim.attempt).await;
+                let ended = plain.clone().probed(probe).packed_logs().offload(&claim.attempt).await;
                 reads_as(&plain, &claim, &text).await;
                 if ended.is_ok() {
                     assert!(n > 4, "all writes were passed: {n}");
                     break;
                 }
-                plain.shelve_log(&claim.attempt).await.unwrap();
-                assert_eq!(plain.unshelved(10).await.unwrap(), []);
+                plain.packed_logs().offload(&claim.attempt).await.unwrap();
+                assert_eq!(plain.packed_logs().not_offloaded(10).await.unwrap(), []);
                 reads_as(&plain, &claim, &text).await;
             }
         }
@@ -257,7 +257,7 @@ on_each_store! {
 
     async fn a_log_stays_in_the_database_while_the_shelf_does_not_give_back_what_it_got(world) {
         let objects = Objects::start();
-        let store = world.store.clone().with_shelf(Arc::new(objects.bucket()));
+        let store = world.store.clone().with_blob_store(Arc::new(objects.bucket()));
         let (claim, text) = logged(&world, "r1").await;
         let (written, known) = (objects.files(), Arc::new(AtomicUsize::new(0)));
         assert_eq!(written.len(), 0);
@@ -267,19 +267,19 @@ on_each_store! {
             let reads = request.moment == Moment::Before && request.method == "GET";
             !(reads && seen.fetch_add(1, Ordering::SeqCst) < 6)
         });
-        assert!(matches!(store.shelve_log(&claim.attempt).await, Err(Error::Shelf(_))));
+        assert!(matches!(store.packed_logs().offload(&claim.attempt).await, Err(Error::BlobStore(_))));
         objects.look_away();
         let file = objects.files().remove(0);
         let bytes = std::fs::read(&file).unwrap();
         std::fs::write(&file, &bytes[..bytes.len() - 1]).unwrap();
-        assert!(store.shelve_log(&claim.attempt).await.is_err());
+        assert!(store.packed_logs().offload(&claim.attempt).await.is_err());
         reads_as(&store, &claim, &text).await;
         std::fs::write(&file, &bytes).unwrap();
-        assert!(store.shelve_log(&claim.attempt).await.unwrap() > 0);
+        assert!(store.packed_logs().offload(&claim.attempt).await.unwrap() > 0);
         reads_as(&store, &claim, &text).await;
         // From now on it is the only place: damage is told.
         std::fs::write(&file, &bytes[1..]).unwrap();
-        let read = store.read_log(&claim.attempt, LogRange::Bytes(0..u64::MAX)).await;
+        let read = store.logs().read(&claim.attempt, LogRange::Bytes(0..u64::MAX)).await;
         assert!(matches!(read, Err(Error::Corrupt(_))), "{read:?}");
     }
 
@@ -287,21 +287,21 @@ on_each_store! {
         let claim = world.started("r1", "a1").await;
         let text = b"plue shelf 1\nand more".to_vec();
         let events = vec![stdout(&claim, 2, &text)];
-        world.store.append_events(vec![(claim.clone(), events)]).await.unwrap();
+        world.store.journal().append(vec![(claim.clone(), events)]).await.unwrap();
         let pieces =
-            world.store.read_log(&claim.attempt, LogRange::Bytes(0..u64::MAX)).await.unwrap();
+            world.store.logs().read(&claim.attempt, LogRange::Bytes(0..u64::MAX)).await.unwrap();
         assert_eq!(pieces[0].bytes, text);
     }
 
     async fn everything_on_one_shelf_is_copied_to_another(world) {
         let (from, to) = (Objects::start(), Objects::start());
-        let store = world.store.clone().with_shelf(Arc::new(from.bucket()));
+        let store = world.store.clone().with_blob_store(Arc::new(from.bucket()));
         let (small, large) = (content(50_000), content(LARGE));
-        let names = [store.put_blob(&small).await.unwrap(), store.put_blob(&large).await.unwrap()];
+        let names = [store.blobs().put(&small).await.unwrap(), store.blobs().put(&large).await.unwrap()];
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(store.copy_blobs_to(folder.path()).await.unwrap(), 2);
-        let other = world.store.clone().with_shelf(Arc::new(to.bucket()));
-        assert_eq!(other.place_blobs_from(folder.path()).await.unwrap(), 2);
+        assert_eq!(store.blob_files().copy_to(folder.path()).await.unwrap(), 2);
+        let other = world.store.clone().with_blob_store(Arc::new(to.bucket()));
+        assert_eq!(other.blob_files().place_from(folder.path()).await.unwrap(), 2);
         assert!(whole(&other, &names[0]).await.unwrap() == small);
         assert!(whole(&other, &names[1]).await.unwrap() == large);
     }

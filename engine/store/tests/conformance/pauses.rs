@@ -21,7 +21,7 @@ async fn with_repo(store: &Store) {
         added_by: "ann".to_owned(),
         added_at: at(1),
     };
-    store.repo_add(&repo).await.unwrap();
+    store.repos().add(&repo).await.unwrap();
 }
 
 fn pause(scope: PauseScope, by: &str, paused_at: Timestamp) -> PauseRow {
@@ -41,20 +41,20 @@ on_each_store! {
         let store = &world.store;
         with_repo(store).await;
         let workflow = PauseScope::Workflow;
-        assert!(!store.unpause("a/b", "CI", workflow, at(2)).await.unwrap());
-        assert!(store.pause(pause(workflow, "ann", at(3))).await.unwrap());
-        assert!(!store.pause(pause(workflow, "bob", at(4))).await.unwrap(), "it is paused");
-        assert!(store.pause(pause(PauseScope::Schedule, "bob", at(4))).await.unwrap());
+        assert!(!store.pauses().remove("a/b", "CI", workflow, at(2)).await.unwrap());
+        assert!(store.pauses().add(pause(workflow, "ann", at(3))).await.unwrap());
+        assert!(!store.pauses().add(pause(workflow, "bob", at(4))).await.unwrap(), "it is paused");
+        assert!(store.pauses().add(pause(PauseScope::Schedule, "bob", at(4))).await.unwrap());
         let expected = [pause(PauseScope::Schedule, "bob", at(4)), pause(workflow, "ann", at(3))];
-        assert_eq!(store.pauses(None).await.unwrap(), expected);
-        assert_eq!(store.pauses(Some(&["other".to_owned()])).await.unwrap(), []);
-        assert!(store.unpause("a/b", "CI", workflow, at(5)).await.unwrap());
-        let ended = store.pauses(Some(&["a/b".to_owned()])).await.unwrap().remove(1);
+        assert_eq!(store.pauses().list(None).await.unwrap(), expected);
+        assert_eq!(store.pauses().list(Some(&["other".to_owned()])).await.unwrap(), []);
+        assert!(store.pauses().remove("a/b", "CI", workflow, at(5)).await.unwrap());
+        let ended = store.pauses().list(Some(&["a/b".to_owned()])).await.unwrap().remove(1);
         assert_eq!((ended.resumed_at, ended.is_paused()), (Some(at(5)), false));
-        assert!(store.pause(pause(workflow, "bob", at(6))).await.unwrap());
-        assert_eq!(store.pauses(None).await.unwrap()[1], pause(workflow, "bob", at(6)));
-        assert!(store.repo_remove("a/b", &[]).await.unwrap());
-        assert_eq!(store.pauses(None).await.unwrap(), []);
+        assert!(store.pauses().add(pause(workflow, "bob", at(6))).await.unwrap());
+        assert_eq!(store.pauses().list(None).await.unwrap()[1], pause(workflow, "bob", at(6)));
+        assert!(store.repos().remove("a/b", &[]).await.unwrap());
+        assert_eq!(store.pauses().list(None).await.unwrap(), []);
     }
 
     async fn of_two_pauses_at_once_one_counts(world) {
@@ -62,9 +62,9 @@ on_each_store! {
         with_repo(store).await;
         for round in 0..20 {
             let row = |by| pause(PauseScope::Workflow, by, at(round));
-            let (one, other) = tokio::join!(store.pause(row("ann")), another.pause(row("bob")));
+            let (one, other) = tokio::join!(store.pauses().add(row("ann")), another.pauses().add(row("bob")));
             assert!(one.unwrap() ^ other.unwrap());
-            assert!(store.unpause("a/b", "CI", PauseScope::Workflow, at(round)).await.unwrap());
+            assert!(store.pauses().remove("a/b", "CI", PauseScope::Workflow, at(round)).await.unwrap());
         }
     }
 
@@ -81,7 +81,7 @@ on_each_store! {
             state: DeliveryState::New,
             note: None,
         };
-        store.receive(delivery.clone()).await.unwrap();
+        store.deliveries().receive(delivery.clone()).await.unwrap();
         let dispatches = Dispatches {
             workflows: vec![Dispatch {
                 workflow: "CI".to_owned(),
@@ -96,11 +96,11 @@ on_each_store! {
             dispatches: Some(dispatches.clone()),
             ..Settlement::new(DeliveryState::Failed, "CI: run r1".to_owned())
         };
-        store.settle(&delivery, &settlement).await.unwrap();
-        let listed = store.deliveries("h", None, 9).await.unwrap().remove(0);
+        store.deliveries().settle(&delivery, &settlement).await.unwrap();
+        let listed = store.deliveries().list("h", None, 9).await.unwrap().remove(0);
         assert_eq!((listed.state, listed.dispatches), (DeliveryState::Failed, Some(dispatches)));
-        assert!(store.retry_delivery("h", "d1").await.unwrap());
-        assert_eq!(store.deliveries("h", None, 9).await.unwrap().remove(0).dispatches, None);
+        assert!(store.delivery_queues().retry("h", "d1").await.unwrap());
+        assert_eq!(store.deliveries().list("h", None, 9).await.unwrap().remove(0).dispatches, None);
     }
 
     async fn obstacles_that_nobody_meets_are_over(world) {
@@ -112,15 +112,15 @@ on_each_store! {
             obstacle(ObstacleKind::Engine, "no folder"),
             obstacle(ObstacleKind::Secret, "no key"),
         );
-        store.put_obstacle(&run, &other, now).await.unwrap();
-        store.put_obstacle(&run, &key, now).await.unwrap();
-        assert_eq!(store.obstacle(&run).await.unwrap().as_ref(), Some(&key));
+        store.runs().put_obstacle(&run, &other, now).await.unwrap();
+        store.runs().put_obstacle(&run, &key, now).await.unwrap();
+        assert_eq!(store.runs().obstacle(&run).await.unwrap().as_ref(), Some(&key));
         let long_ago = now - SignedDuration::from_mins(2);
-        store.put_obstacle(&run, &key, long_ago).await.unwrap();
-        assert_eq!(store.obstacle(&run).await.unwrap(), None);
-        let without = store.steps_without_runner(&run).await.unwrap();
+        store.runs().put_obstacle(&run, &key, long_ago).await.unwrap();
+        assert_eq!(store.runs().obstacle(&run).await.unwrap(), None);
+        let without = store.runs().steps_without_runner(&run).await.unwrap();
         assert!(without.is_empty(), "{without:?}");
-        let statuses = store.run_statuses(&[run.clone(), RunId::new("gone")]).await.unwrap();
+        let statuses = store.runs().statuses(&[run.clone(), RunId::new("gone")]).await.unwrap();
         assert_eq!(statuses.len(), 1);
     }
 }

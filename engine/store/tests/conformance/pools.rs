@@ -47,40 +47,40 @@ fn take(run: &str, scope: &str) -> TakeWarm {
 
 /// A pool that this engine leads: the fence.
 async fn led(world: &World) -> u64 {
-    world.store.engine_start(engine("e1", 1, at(0))).await.unwrap();
-    world.store.lead_pool("warm", "e1").await.unwrap().unwrap()
+    world.store.engines().start(engine("e1", 1, at(0))).await.unwrap();
+    world.store.pools().lead("warm", "e1").await.unwrap().unwrap()
 }
 
 /// Registers a runner whose session is ready.
 async fn warm(store: &Store, id: &str, fence: u64) {
-    let created = store.pod_create(new_pod(id, fence, u32::MAX, u32::MAX)).await.unwrap();
+    let created = store.pods().create(new_pod(id, fence, u32::MAX, u32::MAX)).await.unwrap();
     assert_eq!(created, PodCreated::Inserted);
-    let epoch = store.runner_hello(&runner(id), "hash", "boot", at(2)).await.unwrap();
-    assert!(store.runner_ready(&runner(id), epoch, at(3)).await.unwrap());
+    let epoch = store.runners().greet(&runner(id), "hash", "boot", at(2)).await.unwrap();
+    assert!(store.runners().ready(&runner(id), epoch, at(3)).await.unwrap());
 }
 
 on_each_store! {
     async fn pools_have_one_manager_until_it_expires(world) {
-        assert_eq!(world.store.lead_pool("warm", "e1").await.unwrap(), None, "not registered");
+        assert_eq!(world.store.pools().lead("warm", "e1").await.unwrap(), None, "not registered");
         let first = led(&world).await;
         let other = world.another().await;
-        other.engine_start(engine("e2", 1, at(0))).await.unwrap();
-        assert_eq!(other.lead_pool("warm", "e2").await.unwrap(), None);
-        assert_eq!(world.store.lead_pool("warm", "e1").await.unwrap(), Some(first));
-        assert!(other.engine_end("e1").await.unwrap());
-        assert_eq!(other.lead_pool("warm", "e2").await.unwrap(), Some(first + 1));
-        assert_eq!(world.store.lead_pool("warm", "e1").await.unwrap(), None);
+        other.engines().start(engine("e2", 1, at(0))).await.unwrap();
+        assert_eq!(other.pools().lead("warm", "e2").await.unwrap(), None);
+        assert_eq!(world.store.pools().lead("warm", "e1").await.unwrap(), Some(first));
+        assert!(other.engines().end("e1").await.unwrap());
+        assert_eq!(other.pools().lead("warm", "e2").await.unwrap(), Some(first + 1));
+        assert_eq!(world.store.pools().lead("warm", "e1").await.unwrap(), None);
     }
 
     async fn racing_managers_lead_one_at_a_time(world) {
         let other = world.another().await;
         for name in ["e1", "e2"] {
-            world.store.engine_start(engine(name, 1, at(0))).await.unwrap();
+            world.store.engines().start(engine(name, 1, at(0))).await.unwrap();
         }
         for round in 0..50 {
             let pool = format!("p{round}");
             let (one, two) =
-                tokio::join!(world.store.lead_pool(&pool, "e1"), other.lead_pool(&pool, "e2"));
+                tokio::join!(world.store.pools().lead(&pool, "e1"), other.pools().lead(&pool, "e2"));
             let (one, two) = (one.unwrap(), two.unwrap());
             assert!(one.is_some() != two.is_some(), "round {round}: {one:?} {two:?}");
         }
@@ -89,14 +89,14 @@ on_each_store! {
     async fn failure_case_38_superseded_managers_create_nothing(world) {
         let first = led(&world).await;
         let other = world.another().await;
-        other.engine_start(engine("e2", 1, at(0))).await.unwrap();
-        other.engine_end("e1").await.unwrap();
-        let second = other.lead_pool("warm", "e2").await.unwrap().unwrap();
-        let old = world.store.pod_create(new_pod("a", first, 9, 9)).await.unwrap();
+        other.engines().start(engine("e2", 1, at(0))).await.unwrap();
+        other.engines().end("e1").await.unwrap();
+        let second = other.pools().lead("warm", "e2").await.unwrap().unwrap();
+        let old = world.store.pods().create(new_pod("a", first, 9, 9)).await.unwrap();
         assert_eq!(old, PodCreated::Fenced);
-        let new = other.pod_create(new_pod("a", second, 9, 9)).await.unwrap();
+        let new = other.pods().create(new_pod("a", second, 9, 9)).await.unwrap();
         assert_eq!(new, PodCreated::Inserted);
-        assert_eq!(world.store.pod_runners("warm").await.unwrap().len(), 1);
+        assert_eq!(world.store.pods().list("warm").await.unwrap().len(), 1);
     }
 
     async fn creations_stop_at_target_and_maximum(world) {
@@ -104,18 +104,18 @@ on_each_store! {
         let other = world.another().await;
         let creates = (0..20).map(|n| {
             let store = if n % 2 == 0 { &world.store } else { &other };
-            store.pod_create(new_pod(n, fence, 5, 9))
+            store.pods().create(new_pod(n, fence, 5, 9))
         });
         let answers = futures::future::join_all(creates).await;
         let inserted = answers.into_iter().filter(|one| *one.as_ref().unwrap() == PodCreated::Inserted);
         assert_eq!(inserted.count(), 5);
-        for row in world.store.pod_runners("warm").await.unwrap() {
-            let epoch = world.store.runner_hello(&row.runner, "hash", "b", at(2)).await.unwrap();
-            world.store.runner_ready(&row.runner, epoch, at(2)).await.unwrap();
-            world.store.take_warm(take(row.runner.as_str(), "own:a")).await.unwrap().unwrap();
+        for row in world.store.pods().list("warm").await.unwrap() {
+            let epoch = world.store.runners().greet(&row.runner, "hash", "b", at(2)).await.unwrap();
+            world.store.runners().ready(&row.runner, epoch, at(2)).await.unwrap();
+            world.store.pods().take_warm(take(row.runner.as_str(), "own:a")).await.unwrap().unwrap();
         }
         for n in 20..30 {
-            let created = world.store.pod_create(new_pod(n, fence, 50, 9)).await.unwrap();
+            let created = world.store.pods().create(new_pod(n, fence, 50, 9)).await.unwrap();
             let expected = if n < 24 { PodCreated::Inserted } else { PodCreated::Enough };
             assert_eq!(created, expected, "busy runners count towards the maximum: {n}");
         }
@@ -123,12 +123,12 @@ on_each_store! {
 
     async fn pods_are_recorded_once(world) {
         let fence = led(&world).await;
-        world.store.pod_create(new_pod("a", fence, 9, 9)).await.unwrap();
-        assert!(world.store.pod_bound(&runner("a"), "u1").await.unwrap());
-        assert!(world.store.pod_bound(&runner("a"), "u1").await.unwrap());
-        assert!(!world.store.pod_bound(&runner("a"), "u2").await.unwrap());
-        assert!(!world.store.pod_bound(&runner("b"), "u1").await.unwrap());
-        let rows = world.store.pod_runners("warm").await.unwrap();
+        world.store.pods().create(new_pod("a", fence, 9, 9)).await.unwrap();
+        assert!(world.store.pods().bound(&runner("a"), "u1").await.unwrap());
+        assert!(world.store.pods().bound(&runner("a"), "u1").await.unwrap());
+        assert!(!world.store.pods().bound(&runner("a"), "u2").await.unwrap());
+        assert!(!world.store.pods().bound(&runner("b"), "u1").await.unwrap());
+        let rows = world.store.pods().list("warm").await.unwrap();
         assert_eq!(rows[0].pod_uid.as_deref(), Some("u1"));
     }
 
@@ -140,12 +140,12 @@ on_each_store! {
             warm(&world.store, &id, fence).await;
             let target = runner(&id);
             let (drained, taken) = tokio::join!(
-                world.store.pod_drain(&target, "not needed", at(5)),
-                other.take_warm(take(&format!("r{round}"), "own:a")),
+                world.store.pods().drain(&target, "not needed", at(5)),
+                other.pods().take_warm(take(&format!("r{round}"), "own:a")),
             );
             let (drained, taken) = (drained.unwrap(), taken.unwrap());
             assert!(drained != taken.is_some(), "round {round}: {drained} {taken:?}");
-            let row = world.store.runner(&target).await.unwrap().unwrap();
+            let row = world.store.runners().get(&target).await.unwrap().unwrap();
             let expected = if drained { RunnerState::Draining } else { RunnerState::Claimed };
             assert_eq!(row.state, expected);
         }
@@ -161,16 +161,16 @@ on_each_store! {
             reason: "its pod is gone".to_owned(),
             at: at(7),
         };
-        world.store.pod_bound(&runner("a"), "u1").await.unwrap();
-        assert!(!world.store.pod_gone(gone(None, true)).await.unwrap(), "it has a pod by now");
-        assert!(!world.store.pod_gone(gone(Some("u0"), false)).await.unwrap());
-        world.store.take_warm(take("r1", "own:a")).await.unwrap().unwrap();
-        assert!(!world.store.pod_gone(gone(Some("u1"), true)).await.unwrap(), "a run has it");
-        assert!(world.store.pod_gone(gone(Some("u1"), false)).await.unwrap());
-        assert!(!world.store.pod_gone(gone(Some("u1"), false)).await.unwrap());
-        let row = world.store.runner(&runner("a")).await.unwrap().unwrap();
+        world.store.pods().bound(&runner("a"), "u1").await.unwrap();
+        assert!(!world.store.pods().gone(gone(None, true)).await.unwrap(), "it has a pod by now");
+        assert!(!world.store.pods().gone(gone(Some("u0"), false)).await.unwrap());
+        world.store.pods().take_warm(take("r1", "own:a")).await.unwrap().unwrap();
+        assert!(!world.store.pods().gone(gone(Some("u1"), true)).await.unwrap(), "a run has it");
+        assert!(world.store.pods().gone(gone(Some("u1"), false)).await.unwrap());
+        assert!(!world.store.pods().gone(gone(Some("u1"), false)).await.unwrap());
+        let row = world.store.runners().get(&runner("a")).await.unwrap().unwrap();
         assert_eq!((row.state, row.reason.as_deref()), (RunnerState::Gone, Some("its pod is gone")));
-        assert!(!world.store.pod_bound(&runner("a"), "u1").await.unwrap());
+        assert!(!world.store.pods().bound(&runner("a"), "u1").await.unwrap());
     }
 
     async fn warm_runners_have_one_winner_each(world) {
@@ -181,7 +181,7 @@ on_each_store! {
         }
         let takes = (0..120).map(|n| {
             let store = if n % 2 == 0 { &world.store } else { &other };
-            store.take_warm(take(&format!("r{n}"), "own:a"))
+            store.pods().take_warm(take(&format!("r{n}"), "own:a"))
         });
         let taken = futures::future::join_all(takes).await;
         let taken: Vec<_> = taken.into_iter().filter_map(Result::unwrap).collect();
@@ -198,48 +198,48 @@ on_each_store! {
             uses,
             at: at(20),
         };
-        world.store.take_warm(take("r1", "own:a")).await.unwrap().unwrap();
-        assert!(!world.store.reuse_pod(reuse("r2", 9)).await.unwrap(), "it works for r1");
-        assert!(!world.store.reuse_pod(reuse("r1", 1)).await.unwrap(), "one use is all");
-        assert!(world.store.reuse_pod(reuse("r1", 2)).await.unwrap());
-        assert_eq!(world.store.take_warm(take("r2", "own:b")).await.unwrap(), None);
-        assert_eq!(world.store.take_warm(take("r2", "untrusted:a")).await.unwrap(), None);
-        let again = world.store.take_warm(take("r2", "own:a")).await.unwrap();
+        world.store.pods().take_warm(take("r1", "own:a")).await.unwrap().unwrap();
+        assert!(!world.store.pods().reuse(reuse("r2", 9)).await.unwrap(), "it works for r1");
+        assert!(!world.store.pods().reuse(reuse("r1", 1)).await.unwrap(), "one use is all");
+        assert!(world.store.pods().reuse(reuse("r1", 2)).await.unwrap());
+        assert_eq!(world.store.pods().take_warm(take("r2", "own:b")).await.unwrap(), None);
+        assert_eq!(world.store.pods().take_warm(take("r2", "untrusted:a")).await.unwrap(), None);
+        let again = world.store.pods().take_warm(take("r2", "own:a")).await.unwrap();
         assert_eq!(again, Some(runner("a")));
-        assert!(!world.store.reuse_pod(reuse("r2", 2)).await.unwrap(), "used up");
+        assert!(!world.store.pods().reuse(reuse("r2", 2)).await.unwrap(), "used up");
     }
 
     async fn runners_with_attempts_are_not_reused(world) {
         let fence = led(&world).await;
         let run = world.queued_in("r1", "a1", REMOTE_POOL).await;
-        assert_eq!(world.store.pool_arrivals("warm", at(5)).await.unwrap(), 0);
+        assert_eq!(world.store.pools().arrivals("warm", at(5)).await.unwrap(), 0);
         warm(&world.store, "a", fence).await;
-        world.store.take_warm(take("r1", "own:a")).await.unwrap().unwrap();
-        assert_eq!(world.store.pool_arrivals("warm", at(5)).await.unwrap(), 1);
-        assert_eq!(world.store.pool_arrivals("warm", at(50)).await.unwrap(), 0);
-        let epoch = world.store.runner(&runner("a")).await.unwrap().unwrap().epoch;
-        let claimed = world.store.claim(&runner("a"), epoch, 4, at(10)).await.unwrap();
+        world.store.pods().take_warm(take("r1", "own:a")).await.unwrap().unwrap();
+        assert_eq!(world.store.pools().arrivals("warm", at(5)).await.unwrap(), 1);
+        assert_eq!(world.store.pools().arrivals("warm", at(50)).await.unwrap(), 0);
+        let epoch = world.store.runners().get(&runner("a")).await.unwrap().unwrap().epoch;
+        let claimed = world.store.attempts().claim(&runner("a"), epoch, 4, at(10)).await.unwrap();
         assert_eq!(claimed.len(), 1);
         let reuse = Reusable { runner: runner("a"), run: run.clone(), uses: 9, at: at(20) };
-        assert!(!world.store.reuse_pod(reuse.clone()).await.unwrap());
+        assert!(!world.store.pods().reuse(reuse.clone()).await.unwrap());
         world.end(&run, 2, success(&claimed[0].claim, 1)).await.unwrap();
-        assert!(world.store.reuse_pod(reuse).await.unwrap());
+        assert!(world.store.pods().reuse(reuse).await.unwrap());
     }
 
     async fn pods_have_kind_and_labels(world) {
         let fence = led(&world).await;
         warm(&world.store, "a", fence).await;
-        let row = world.store.runner(&runner("a")).await.unwrap().unwrap();
+        let row = world.store.runners().get(&runner("a")).await.unwrap().unwrap();
         assert_eq!((row.kind, &*row.labels), (RunnerKind::Pod, &["gpu".to_owned()][..]));
         assert!(row.answers_to(["warm", "gpu"].into_iter()) && !row.is_untrusted());
         let run = world.queued_in("r1", "a1", REMOTE_POOL).await;
-        assert!(world.store.bind_runner(&runner("a"), None, &run).await.unwrap());
+        assert!(world.store.runners().bind(&runner("a"), None, &run).await.unwrap());
         // A binding counts as an arrival: pools are sized by these.
-        assert_eq!(world.store.pool_arrivals("warm", Timestamp::UNIX_EPOCH).await.unwrap(), 1);
+        assert_eq!(world.store.pools().arrivals("warm", Timestamp::UNIX_EPOCH).await.unwrap(), 1);
         // A pod is for one run: it does not come back.
-        world.store.runner_gone(&runner("a"), "released", at(6)).await.unwrap();
-        assert!(world.store.runner_hello(&runner("a"), "hash", "boot", at(7)).await.is_err());
-        assert!(world.store.pod_runners("warm").await.unwrap().is_empty());
+        world.store.runners().gone(&runner("a"), "released", at(6)).await.unwrap();
+        assert!(world.store.runners().greet(&runner("a"), "hash", "boot", at(7)).await.is_err());
+        assert!(world.store.pods().list("warm").await.unwrap().is_empty());
     }
 
     async fn demand_is_that_of_registered_engines(world) {
@@ -248,18 +248,18 @@ on_each_store! {
             waiting,
         };
         let store = &world.store;
-        store.engine_start(engine("e1", 1, at(0))).await.unwrap();
-        store.engine_start(engine("e2", 2, at(0))).await.unwrap();
-        store.report_demand("e1", vec![demand(&["gpu"], 2), demand(&["default"], 1)]).await.unwrap();
-        store.report_demand("e2", vec![demand(&["gpu"], 5)]).await.unwrap();
-        store.report_demand("e1", vec![demand(&["gpu"], 3)]).await.unwrap();
-        let all = store.reported_demand().await.unwrap();
+        store.engines().start(engine("e1", 1, at(0))).await.unwrap();
+        store.engines().start(engine("e2", 2, at(0))).await.unwrap();
+        store.demand().report("e1", vec![demand(&["gpu"], 2), demand(&["default"], 1)]).await.unwrap();
+        store.demand().report("e2", vec![demand(&["gpu"], 5)]).await.unwrap();
+        store.demand().report("e1", vec![demand(&["gpu"], 3)]).await.unwrap();
+        let all = store.demand().list().await.unwrap();
         assert_eq!(all, [demand(&["gpu"], 3), demand(&["gpu"], 5)]);
         // The runs of an engine that is gone are those of others.
-        store.engine_end("e2").await.unwrap();
-        assert_eq!(store.reported_demand().await.unwrap(), [demand(&["gpu"], 3)]);
-        store.report_demand("e1", Vec::new()).await.unwrap();
-        assert!(store.reported_demand().await.unwrap().is_empty());
+        store.engines().end("e2").await.unwrap();
+        assert_eq!(store.demand().list().await.unwrap(), [demand(&["gpu"], 3)]);
+        store.demand().report("e1", Vec::new()).await.unwrap();
+        assert!(store.demand().list().await.unwrap().is_empty());
     }
 
     async fn operators_change_pools(world) {
@@ -270,14 +270,14 @@ on_each_store! {
             template: "t1".to_owned(),
             at: at(1),
         };
-        world.store.put_pool(new.clone()).await.unwrap();
+        world.store.pools().put(new.clone()).await.unwrap();
         let scale = PoolChange::Scale { min_idle: Some(3), max: None };
-        assert!(world.store.change_pool("warm", scale, at(2)).await.unwrap());
-        assert!(world.store.change_pool("warm", PoolChange::Drain(true), at(3)).await.unwrap());
-        assert!(!world.store.change_pool("cold", scale, at(2)).await.unwrap());
-        world.store.pool_degraded("warm", Some("ErrImagePull")).await.unwrap();
-        world.store.put_pool(NewPool { template: "t2".to_owned(), ..new }).await.unwrap();
-        let pools = world.store.pools().await.unwrap();
+        assert!(world.store.pools().change("warm", scale, at(2)).await.unwrap());
+        assert!(world.store.pools().change("warm", PoolChange::Drain(true), at(3)).await.unwrap());
+        assert!(!world.store.pools().change("cold", scale, at(2)).await.unwrap());
+        world.store.pools().set_degraded("warm", Some("ErrImagePull")).await.unwrap();
+        world.store.pools().put(NewPool { template: "t2".to_owned(), ..new }).await.unwrap();
+        let pools = world.store.pools().list().await.unwrap();
         let [pool] = &pools[..] else { panic!("{pools:?}") };
         assert_eq!((pool.min_idle, pool.max, pool.draining), (Some(3), None, true));
         assert_eq!((pool.template.as_str(), pool.degraded.as_deref()), ("t2", Some("ErrImagePull")));
@@ -289,8 +289,8 @@ on_each_store! {
         for round in 0..RACES {
             warm(&world.store, &format!("w{round}"), fence).await;
             let (one, two) = tokio::join!(
-                world.store.take_warm(take(&format!("r{round}"), "own:a")),
-                other.take_warm(take(&format!("s{round}"), "own:a")),
+                world.store.pods().take_warm(take(&format!("r{round}"), "own:a")),
+                other.pods().take_warm(take(&format!("s{round}"), "own:a")),
             );
             let (one, two) = (one.unwrap(), two.unwrap());
             assert!(one.is_some() != two.is_some(), "round {round}: {one:?} {two:?}");
@@ -306,42 +306,42 @@ on_each_store! {
             among: Some(names.iter().map(runner).collect()),
             ..take("r1", "own:a")
         };
-        assert_eq!(world.store.take_warm(among(&[])).await.unwrap(), None);
-        assert_eq!(world.store.take_warm(among(&["c"])).await.unwrap(), None);
-        let taken = world.store.take_warm(among(&["b", "c"])).await.unwrap();
+        assert_eq!(world.store.pods().take_warm(among(&[])).await.unwrap(), None);
+        assert_eq!(world.store.pods().take_warm(among(&["c"])).await.unwrap(), None);
+        let taken = world.store.pods().take_warm(among(&["b", "c"])).await.unwrap();
         assert_eq!(taken, Some(runner("b")));
-        assert_eq!(world.store.take_warm(among(&["b"])).await.unwrap(), None);
+        assert_eq!(world.store.pods().take_warm(among(&["b"])).await.unwrap(), None);
     }
 
     async fn runners_of_other_pools_are_not_taken(world) {
         let fence = led(&world).await;
         warm(&world.store, "a", fence).await;
         let elsewhere = TakeWarm { pool: "cold".to_owned(), ..take("r1", "own:a") };
-        assert_eq!(world.store.take_warm(elsewhere).await.unwrap(), None);
-        assert!(world.store.pod_runners("cold").await.unwrap().is_empty());
+        assert_eq!(world.store.pods().take_warm(elsewhere).await.unwrap(), None);
+        assert!(world.store.pods().list("cold").await.unwrap().is_empty());
     }
 
     async fn draining_runners_are_not_taken(world) {
         let fence = led(&world).await;
         warm(&world.store, "a", fence).await;
-        assert!(world.store.pod_drain(&runner("a"), "not needed", at(5)).await.unwrap());
-        assert!(!world.store.pod_drain(&runner("a"), "not needed", at(6)).await.unwrap());
-        assert_eq!(world.store.take_warm(take("r1", "own:a")).await.unwrap(), None);
-        let row = world.store.runner(&runner("a")).await.unwrap().unwrap();
+        assert!(world.store.pods().drain(&runner("a"), "not needed", at(5)).await.unwrap());
+        assert!(!world.store.pods().drain(&runner("a"), "not needed", at(6)).await.unwrap());
+        assert_eq!(world.store.pods().take_warm(take("r1", "own:a")).await.unwrap(), None);
+        let row = world.store.runners().get(&runner("a")).await.unwrap().unwrap();
         assert_eq!(row.reason.as_deref(), Some("not needed"));
     }
 
     async fn warming_runners_are_not_taken(world) {
         let fence = led(&world).await;
-        world.store.pod_create(new_pod("a", fence, 9, 9)).await.unwrap();
-        assert_eq!(world.store.take_warm(take("r1", "own:a")).await.unwrap(), None);
-        assert!(world.store.pod_drain(&runner("a"), "its node is full", at(5)).await.unwrap());
+        world.store.pods().create(new_pod("a", fence, 9, 9)).await.unwrap();
+        assert_eq!(world.store.pods().take_warm(take("r1", "own:a")).await.unwrap(), None);
+        assert!(world.store.pods().drain(&runner("a"), "its node is full", at(5)).await.unwrap());
     }
 
     async fn runners_that_are_gone_are_not_listed(world) {
         let fence = led(&world).await;
-        world.store.pod_create(new_pod("a", fence, 9, 9)).await.unwrap();
-        world.store.pod_create(new_pod("b", fence, 9, 9)).await.unwrap();
+        world.store.pods().create(new_pod("a", fence, 9, 9)).await.unwrap();
+        world.store.pods().create(new_pod("b", fence, 9, 9)).await.unwrap();
         let gone = PodGone {
             runner: runner("a"),
             pod_uid: None,
@@ -349,22 +349,22 @@ on_each_store! {
             reason: "quota".to_owned(),
             at: at(4),
         };
-        assert!(world.store.pod_gone(gone).await.unwrap());
-        let rows = world.store.pod_runners("warm").await.unwrap();
+        assert!(world.store.pods().gone(gone).await.unwrap());
+        let rows = world.store.pods().list("warm").await.unwrap();
         let [row] = &rows[..] else { panic!("{rows:?}") };
         assert_eq!((&row.runner, row.state), (&runner("b"), RunnerState::Warming));
         assert_eq!((row.group.clone(), row.pod_uid.clone()), (None, None));
         assert_eq!((row.template.as_str(), row.registered_at), ("t1", at(1)));
     }
     async fn unmanaged_pools_get_no_runners(world) {
-        let created = world.store.pod_create(new_pod("a", 0, 9, 9)).await.unwrap();
+        let created = world.store.pods().create(new_pod("a", 0, 9, 9)).await.unwrap();
         assert_eq!(created, PodCreated::Fenced);
         let fence = led(&world).await;
         let elsewhere = NewPodRunner { pool: "cold".to_owned(), ..new_pod("a", fence, 9, 9) };
-        assert_eq!(world.store.pod_create(elsewhere).await.unwrap(), PodCreated::Fenced);
-        let ahead = world.store.pod_create(new_pod("a", fence + 1, 9, 9)).await.unwrap();
+        assert_eq!(world.store.pods().create(elsewhere).await.unwrap(), PodCreated::Fenced);
+        let ahead = world.store.pods().create(new_pod("a", fence + 1, 9, 9)).await.unwrap();
         assert_eq!(ahead, PodCreated::Fenced);
-        assert!(world.store.pod_runners("warm").await.unwrap().is_empty());
+        assert!(world.store.pods().list("warm").await.unwrap().is_empty());
     }
 
     async fn racing_pods_of_one_runner_have_one_record(world) {
@@ -372,12 +372,12 @@ on_each_store! {
         let other = world.another().await;
         for round in 0..20 {
             let id = runner(round);
-            world.store.pod_create(new_pod(round, fence, 99, 99)).await.unwrap();
+            world.store.pods().create(new_pod(round, fence, 99, 99)).await.unwrap();
             let (one, two) =
-                tokio::join!(world.store.pod_bound(&id, "u1"), other.pod_bound(&id, "u2"));
+                tokio::join!(world.store.pods().bound(&id, "u1"), other.pods().bound(&id, "u2"));
             let (one, two) = (one.unwrap(), two.unwrap());
             assert!(one != two, "round {round}: {one} {two}");
-            let rows = world.store.pod_runners("warm").await.unwrap();
+            let rows = world.store.pods().list("warm").await.unwrap();
             let row = rows.iter().find(|row| row.runner == id).unwrap();
             assert_eq!(row.pod_uid.as_deref(), Some(if one { "u1" } else { "u2" }));
         }
@@ -386,13 +386,13 @@ on_each_store! {
     async fn leases_of_pools_are_independent(world) {
         let first = led(&world).await;
         let other = world.another().await;
-        other.engine_start(engine("e2", 1, at(0))).await.unwrap();
-        let second = other.lead_pool("cold", "e2").await.unwrap();
+        other.engines().start(engine("e2", 1, at(0))).await.unwrap();
+        let second = other.pools().lead("cold", "e2").await.unwrap();
         assert_eq!((first, second), (1, Some(1)));
-        assert_eq!(world.store.lead_pool("cold", "e1").await.unwrap(), None);
-        world.store.engine_end("e2").await.unwrap();
-        assert_eq!(world.store.lead_pool("cold", "e1").await.unwrap(), Some(2));
-        assert_eq!(world.store.lead_pool("warm", "e1").await.unwrap(), Some(1));
+        assert_eq!(world.store.pools().lead("cold", "e1").await.unwrap(), None);
+        world.store.engines().end("e2").await.unwrap();
+        assert_eq!(world.store.pools().lead("cold", "e1").await.unwrap(), Some(2));
+        assert_eq!(world.store.pools().lead("warm", "e1").await.unwrap(), Some(1));
     }
 }
 

@@ -110,7 +110,7 @@ impl<'w> History<'w> {
         let mut next = commit(&run, 1, RunStatus::Running);
         next.facts.push(Fact::RunStarted);
         next.attempts.push(new_attempt(attempt.as_str()));
-        world.store.commit(next).await.unwrap().unwrap();
+        world.store.runs().commit(next).await.unwrap().unwrap();
         let state = AttemptStatus::Queued;
         let model = Model { state, fence: None, events: 0, log: Vec::new(), seq: 2 };
         Self { world, case, run, attempt, claims: Vec::new(), model }
@@ -139,7 +139,7 @@ impl<'w> History<'w> {
         let name = format!("w{}-{}", self.case, self.claims.len());
         let epoch = self.world.runner(&name, Some(&self.run)).await;
         let runner = RunnerId::new(name);
-        let got = self.world.store.claim(&runner, epoch, 1, at(10)).await.unwrap();
+        let got = self.world.store.attempts().claim(&runner, epoch, 1, at(10)).await.unwrap();
         assert_eq!(got.len(), usize::from(self.model.state == AttemptStatus::Queued));
         if let Some(one) = got.first() {
             let last = self.claims.last().map_or(Fence(0), |claim| claim.fence);
@@ -153,7 +153,8 @@ impl<'w> History<'w> {
     async fn send(&mut self, holder: usize, from: u64, to: u64) {
         let Some(claim) = self.holder(holder) else { return };
         let events = (from..=to).map(|seq| stdout(&claim, seq, &text(seq))).collect();
-        let answer = self.world.store.append_events(vec![(claim.clone(), events)]).await.unwrap();
+        let answer =
+            self.world.store.journal().append(vec![(claim.clone(), events)]).await.unwrap();
         let holds = self.model.holds(claim.fence);
         if holds {
             self.model.take(from, to);
@@ -182,7 +183,7 @@ impl<'w> History<'w> {
         let mut next = commit(&self.run, self.model.seq, RunStatus::Running);
         next.facts.push(Fact::RunStarted);
         next.ends.push(end);
-        self.world.store.commit(next).await.unwrap()?;
+        self.world.store.runs().commit(next).await.unwrap()?;
         self.model.seq += 1;
         Ok(())
     }
@@ -191,7 +192,7 @@ impl<'w> History<'w> {
         let Some(claim) = self.claims.last().cloned() else { return };
         let mut next = commit(&self.run, self.model.seq, RunStatus::Running);
         next.requeue.push(claim.clone());
-        let answer = self.world.store.commit(next).await.unwrap();
+        let answer = self.world.store.runs().commit(next).await.unwrap();
         assert_eq!(answer.is_ok(), self.model.holds(claim.fence));
         if answer.is_ok() {
             let (state, seq) = (AttemptStatus::Queued, self.model.seq);
@@ -214,7 +215,7 @@ impl<'w> History<'w> {
     async fn cancel(&mut self) {
         let mut next = commit(&self.run, self.model.seq, RunStatus::Running);
         next.cancels.push(self.attempt.clone());
-        let answer = self.world.store.commit(next).await.unwrap();
+        let answer = self.world.store.runs().commit(next).await.unwrap();
         let queued = self.model.state == AttemptStatus::Queued;
         assert_eq!(answer.is_ok(), queued);
         if queued {
@@ -224,14 +225,14 @@ impl<'w> History<'w> {
 
     async fn compare(&self) {
         let store = &self.world.store;
-        let row = store.attempt(&self.attempt).await.unwrap().unwrap();
+        let row = store.attempts().get(&self.attempt).await.unwrap().unwrap();
         assert_eq!((row.state, row.ack_seq), (self.model.state, self.model.events));
         assert_eq!(
             row.outcome.is_some(),
             matches!(row.state, AttemptStatus::Done | AttemptStatus::Lost)
         );
         assert_eq!(row.log_bytes, self.model.log.len() as u64);
-        let pieces = store.read_log(&self.attempt, LogRange::After(0, u64::MAX)).await.unwrap();
+        let pieces = store.logs().read(&self.attempt, LogRange::After(0, u64::MAX)).await.unwrap();
         let numbers: Vec<u64> = pieces.iter().map(|piece| piece.seq).collect();
         assert_eq!(
             numbers,
@@ -240,7 +241,7 @@ impl<'w> History<'w> {
         );
         let log: Vec<u8> = pieces.into_iter().flat_map(|piece| piece.bytes).collect();
         assert_eq!(log, self.model.log);
-        assert_eq!(store.run(&self.run).await.unwrap().unwrap().seq, self.model.seq);
+        assert_eq!(store.runs().get(&self.run).await.unwrap().unwrap().seq, self.model.seq);
     }
 }
 

@@ -14,7 +14,7 @@ async fn follow(store: &Store, attempt: &AttemptId, last: u64) -> Vec<LogPiece> 
     let mut all: Vec<LogPiece> = Vec::new();
     while all.last().is_none_or(|piece| piece.seq < last) {
         let after = all.last().map_or(0, |piece| piece.seq);
-        all.extend(store.read_log(attempt, LogRange::After(after, 5_000)).await.unwrap());
+        all.extend(store.logs().read(attempt, LogRange::After(after, 5_000)).await.unwrap());
         tokio::task::yield_now().await;
     }
     all
@@ -31,28 +31,28 @@ on_each_store! {
         let claim = world.started("r1", "a1").await;
         let run = RunId::new("r1");
         let runner = RunnerId::new("runner-of-a1");
-        let epoch = paused.runner(&runner).await.unwrap().unwrap().epoch;
+        let epoch = paused.runners().get(&runner).await.unwrap().unwrap().epoch;
         // Meanwhile another one gives the runner up and the attempt to a new one.
         let other = world.another().await;
-        other.runner_gone(&runner, "lease over", at(12)).await.unwrap();
+        other.runners().gone(&runner, "lease over", at(12)).await.unwrap();
         let mut again = commit(&run, 2, RunStatus::Running);
         again.facts.push(Fact::RunStarted);
         again.requeue.push(claim.clone());
-        other.commit(again).await.unwrap().unwrap();
+        other.runs().commit(again).await.unwrap().unwrap();
         let fresh = world.runner("w2", Some(&run)).await;
-        let new = other.claim(&RunnerId::new("w2"), fresh, 1, at(13)).await.unwrap();
+        let new = other.attempts().claim(&RunnerId::new("w2"), fresh, 1, at(13)).await.unwrap();
         // The paused engine goes on.
         let events = vec![(claim.clone(), vec![stdout(&claim, 2, b"old news")])];
-        assert_eq!(paused.append_events(events).await.unwrap()[0].ack_seq, None);
+        assert_eq!(paused.journal().append(events).await.unwrap()[0].ack_seq, None);
         let mut end = commit(&run, 2, RunStatus::Success);
         end.ends.push(success(&claim, 3));
-        assert_eq!(paused.commit(end.clone()).await.unwrap(), Err(Refused::Stale { seq: 3 }));
+        assert_eq!(paused.runs().commit(end.clone()).await.unwrap(), Err(Refused::Stale { seq: 3 }));
         end.expect_seq = 3;
         let verdict = ResultVerdict::Fenced;
         let refused = Refused::Result { claim: claim.clone(), verdict };
-        assert_eq!(paused.commit(end).await.unwrap(), Err(refused));
-        assert!(paused.claim(&runner, epoch, 9, at(14)).await.unwrap().is_empty());
-        let row = other.attempt(&claim.attempt).await.unwrap().unwrap();
+        assert_eq!(paused.runs().commit(end).await.unwrap(), Err(refused));
+        assert!(paused.attempts().claim(&runner, epoch, 9, at(14)).await.unwrap().is_empty());
+        let row = other.attempts().get(&claim.attempt).await.unwrap().unwrap();
         assert_eq!((row.claim, row.ack_seq), (new[0].claim.clone(), 0));
     }
 
@@ -63,14 +63,14 @@ on_each_store! {
             let mut end = commit(&RunId::new(format!("r{n}")), 2, RunStatus::Success);
             end.facts.push(Fact::RunStarted);
             end.ends.push(success(&claim, 2));
-            let (a, b) = tokio::join!(world.store.commit(end.clone()), other.commit(end.clone()));
+            let (a, b) = tokio::join!(world.store.runs().commit(end.clone()), other.runs().commit(end.clone()));
             let (a, b) = (a.unwrap(), b.unwrap());
             assert_ne!(a.is_ok(), b.is_ok(), "round {n}");
             // The loser loads the run again, and is told what its runner shall hear.
             end.expect_seq = 3;
             let verdict = ResultVerdict::Duplicate;
             let refused = Refused::Result { claim, verdict };
-            assert_eq!(other.commit(end).await.unwrap(), Err(refused));
+            assert_eq!(other.runs().commit(end).await.unwrap(), Err(refused));
         }
     }
 
@@ -82,12 +82,12 @@ on_each_store! {
         let sends = (0..12_usize).map(|n| {
             let store = if n % 2 == 0 { &world.store } else { &other };
             let from = n * 3;
-            store.append_events(vec![(claim.clone(), events[from..].to_vec())])
+            store.journal().append(vec![(claim.clone(), events[from..].to_vec())])
         });
         for answer in futures::future::join_all(sends).await {
             answer.unwrap();
         }
-        let rest = world.store.append_events(vec![(claim.clone(), events.clone())]).await.unwrap();
+        let rest = world.store.journal().append(vec![(claim.clone(), events.clone())]).await.unwrap();
         assert_eq!(rest[0].ack_seq, Some(59));
         let log = follow(&world.store, &claim.attempt, 59).await;
         let expected: String = (2..60).map(|seq| format!("{seq}\n")).collect();
@@ -104,11 +104,11 @@ on_each_store! {
             let mut end = commit(&RunId::new(run), 2, RunStatus::Success);
             end.ends.push(AttemptEnd { tail: tail.clone(), ..success(&claim, 4) });
             let sent = vec![(claim.clone(), tail)];
-            let (ended, appended) = tokio::join!(world.store.commit(end), other.append_events(sent));
+            let (ended, appended) = tokio::join!(world.store.runs().commit(end), other.journal().append(sent));
             ended.unwrap().unwrap();
             // Before the end: all of it. After: the claim is over.
             assert!(matches!(appended.unwrap()[0].ack_seq, Some(3) | None));
-            let log = world.store.read_log(&claim.attempt, LogRange::Tail(9)).await.unwrap();
+            let log = world.store.logs().read(&claim.attempt, LogRange::Tail(9)).await.unwrap();
             assert_eq!(bytes(&log), b"one two");
         }
     }
@@ -117,12 +117,12 @@ on_each_store! {
         let claim = world.started("r1", "a1").await;
         let events: Vec<_> =
             (2..402).map(|seq| stdout(&claim, seq, format!("{seq:05}\n").repeat(30).as_bytes())).collect();
-        world.store.append_events(vec![(claim.clone(), events)]).await.unwrap();
+        world.store.journal().append(vec![(claim.clone(), events)]).await.unwrap();
         world.end(&RunId::new("r1"), 2, success(&claim, 402)).await.unwrap();
         let before = follow(&world.store, &claim.attempt, 401).await;
         let (one, two) = (world.another().await, world.another().await);
         let (packed, a, b) = tokio::join!(
-            world.store.compact_attempt(&claim.attempt),
+            world.store.packed_logs().pack(&claim.attempt),
             follow(&one, &claim.attempt, 401),
             follow(&two, &claim.attempt, 401),
         );
@@ -140,11 +140,11 @@ on_each_store! {
             let mut cancel = commit(&run, 2, RunStatus::Running);
             cancel.cancels.push(AttemptId::new(format!("a{n}")));
             let (cancelled, claimed) = tokio::join!(
-                world.store.commit(cancel),
-                other.claim(&runner, epoch, 1, at(10))
+                world.store.runs().commit(cancel),
+                other.attempts().claim(&runner, epoch, 1, at(10))
             );
             let (cancelled, claimed) = (cancelled.unwrap().is_ok(), claimed.unwrap());
-            let row = world.store.attempt(&AttemptId::new(format!("a{n}"))).await.unwrap().unwrap();
+            let row = world.store.attempts().get(&AttemptId::new(format!("a{n}"))).await.unwrap().unwrap();
             if cancelled {
                 assert_eq!((row.state, claimed.len()), (AttemptStatus::Cancelled, 0));
             } else {
@@ -164,13 +164,13 @@ on_each_store! {
             next.attempts.push(new_attempt(&format!("a{n}")));
             next.assign_to = Some(assign(&name, epoch));
             let (committed, hello) = tokio::join!(
-                world.store.commit(next),
-                other.runner_hello(&runner, "hash", "boot", at(9))
+                world.store.runs().commit(next),
+                other.runners().greet(&runner, "hash", "boot", at(9))
             );
             assert_eq!(hello.unwrap(), epoch + 1);
             let assigned: BTreeSet<_> =
                 committed.unwrap().unwrap().assigned.into_iter().map(|claim| claim.fence).collect();
-            let held = other.claims_of(&runner).await.unwrap();
+            let held = other.attempts().claims_of(&runner).await.unwrap();
             let held: BTreeSet<_> = held.into_iter().map(|row| row.claim.fence).collect();
             assert_eq!(held, assigned, "either it was assigned and is known, or it is queued");
         }
@@ -186,22 +186,22 @@ on_each_store! {
             ..success(&claim, 0)
         };
         world.end(&run, 2, lost).await.unwrap();
-        assert!(world.store.delete_run(&run).await.unwrap());
+        assert!(world.store.retention().delete_run(&run).await.unwrap());
         let late = |claim: &Claim| vec![(claim.clone(), vec![stdout(claim, 2, b"late")])];
-        assert_eq!(world.store.append_events(late(&claim)).await.unwrap()[0].ack_seq, None);
+        assert_eq!(world.store.journal().append(late(&claim)).await.unwrap()[0].ack_seq, None);
         let mut end = commit(&run, 3, RunStatus::Success);
         end.ends.push(success(&claim, 2));
-        assert_eq!(world.store.commit(end).await.unwrap(), Err(Refused::NoRun));
+        assert_eq!(world.store.runs().commit(end).await.unwrap(), Err(Refused::NoRun));
     }
 
     async fn a_portion_of_a_log_has_at_least_one_piece(world) {
         let claim = world.started("r1", "a1").await;
-        let read = async |range| world.store.read_log(&claim.attempt, range).await.unwrap();
+        let read = async |range| world.store.logs().read(&claim.attempt, range).await.unwrap();
         for empty in [LogRange::After(0, 9), LogRange::Tail(9), LogRange::Bytes(0..9)] {
             assert_eq!(read(empty).await, []);
         }
         let sent = (2..5).map(|seq| stdout(&claim, seq, b"0123456789\n")).collect();
-        world.store.append_events(vec![(claim.clone(), sent)]).await.unwrap();
+        world.store.journal().append(vec![(claim.clone(), sent)]).await.unwrap();
         assert_eq!(read(LogRange::After(0, 0)).await.len(), 1);
         assert_eq!(read(LogRange::After(0, 22)).await.len(), 2);
         assert_eq!(read(LogRange::After(2, u64::MAX)).await.len(), 2);

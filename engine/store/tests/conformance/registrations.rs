@@ -32,34 +32,34 @@ fn new(id: &str) -> NewRegistered {
 }
 
 async fn registered(world: &World, id: &str) -> RunnerId {
-    world.store.create_registration(&token(id)).await.unwrap();
-    world.store.register_with_token(id, new(id), at(2)).await.unwrap().unwrap();
+    world.store.registrations().create(&token(id)).await.unwrap();
+    world.store.registrations().register(id, new(id), at(2)).await.unwrap().unwrap();
     RunnerId::new(id)
 }
 
 /// A session that is ready: its epoch.
 async fn connected(world: &World, id: &RunnerId, boot: &str) -> u64 {
-    let epoch = world.store.runner_hello(id, "hash", boot, at(3)).await.unwrap();
-    assert!(world.store.runner_ready(id, epoch, at(3)).await.unwrap());
+    let epoch = world.store.runners().greet(id, "hash", boot, at(3)).await.unwrap();
+    assert!(world.store.runners().ready(id, epoch, at(3)).await.unwrap());
     epoch
 }
 
 async fn state(world: &World, id: &RunnerId) -> ExecutorState {
-    world.store.runner(id).await.unwrap().unwrap().executor_state()
+    world.store.runners().get(id).await.unwrap().unwrap().executor_state()
 }
 
 on_each_store! {
     async fn tokens_are_used_once_before_they_expire(world) {
         let store = &world.store;
-        store.create_registration(&token("t")).await.unwrap();
-        assert_eq!(store.register_with_token("other", new("a"), at(2)).await.unwrap(), None);
-        assert_eq!(store.register_with_token("t", new("a"), at(100)).await.unwrap(), None);
-        let tries = ["a", "b", "c", "d"].map(|id| store.register_with_token("t", new(id), at(2)));
+        store.registrations().create(&token("t")).await.unwrap();
+        assert_eq!(store.registrations().register("other", new("a"), at(2)).await.unwrap(), None);
+        assert_eq!(store.registrations().register("t", new("a"), at(100)).await.unwrap(), None);
+        let tries = ["a", "b", "c", "d"].map(|id| store.registrations().register("t", new(id), at(2)));
         let used = futures::future::join_all(tries).await;
         let used: Vec<_> = used.into_iter().filter_map(|one| one.unwrap()).collect();
         assert_eq!(used.len(), 1, "{used:?}");
         assert_eq!(used[0].labels, ["gpu", "own"]);
-        let rows = store.runners(None).await.unwrap();
+        let rows = store.runners().list(None).await.unwrap();
         let [row] = rows.as_slice() else { panic!("{rows:?}") };
         assert_eq!((row.kind, row.pool.as_str()), (RunnerKind::Registered, "lab"));
         assert_eq!((row.name.as_deref(), &row.labels), (Some("machine"), &used[0].labels));
@@ -73,36 +73,36 @@ on_each_store! {
         let run = world.queued("run", "a").await;
         connected(&world, &id, "boot").await;
         assert_eq!(state(&world, &id).await, ExecutorState::Idle);
-        assert!(store.bind_runner(&id, None, &run).await.unwrap());
+        assert!(store.runners().bind(&id, None, &run).await.unwrap());
         assert_eq!(state(&world, &id).await, ExecutorState::Running);
         // Illegal: it is claimed by another run, or removed, while it works.
         let other = world.queued("other", "b").await;
-        assert!(!store.bind_runner(&id, None, &other).await.unwrap());
-        assert_eq!(store.remove_runner(&id, at(5)).await.unwrap(), Removal::Busy(run.clone()));
-        store.runner_gone(&id, "it did not come back", at(6)).await.unwrap();
+        assert!(!store.runners().bind(&id, None, &other).await.unwrap());
+        assert_eq!(store.registrations().remove(&id, at(5)).await.unwrap(), Removal::Busy(run.clone()));
+        store.runners().gone(&id, "it did not come back", at(6)).await.unwrap();
         assert_eq!(state(&world, &id).await, ExecutorState::Failed);
         connected(&world, &id, "boot").await;
         assert_eq!(state(&world, &id).await, ExecutorState::Idle);
-        assert!(store.bind_runner(&id, None, &other).await.unwrap());
-        store.runner_gone(&id, RELEASED, at(7)).await.unwrap();
+        assert!(store.runners().bind(&id, None, &other).await.unwrap());
+        store.runners().gone(&id, RELEASED, at(7)).await.unwrap();
         assert_eq!(state(&world, &id).await, ExecutorState::Idle);
-        assert_eq!(store.remove_runner(&id, at(8)).await.unwrap(), Removal::Removed);
+        assert_eq!(store.registrations().remove(&id, at(8)).await.unwrap(), Removal::Removed);
         assert_eq!(state(&world, &id).await, ExecutorState::Deregistered);
-        assert_eq!(store.remove_runner(&id, at(9)).await.unwrap(), Removal::Unknown);
-        let refused = store.runner_hello(&id, "hash", "boot", at(9)).await;
+        assert_eq!(store.registrations().remove(&id, at(9)).await.unwrap(), Removal::Unknown);
+        let refused = store.runners().greet(&id, "hash", "boot", at(9)).await;
         assert!(matches!(refused, Err(Error::UnknownRunner(_))), "{refused:?}");
-        assert_eq!(store.runner_credential(&id).await.unwrap(), None);
+        assert_eq!(store.registrations().credential(&id).await.unwrap(), None);
     }
 
     async fn released_runners_have_stale_sessions(world) {
         let id = registered(&world, "r").await;
         let run = world.queued("run", "a").await;
         let epoch = connected(&world, &id, "boot").await;
-        assert!(world.store.bind_runner(&id, None, &run).await.unwrap());
-        world.store.runner_gone(&id, RELEASED, at(5)).await.unwrap();
-        assert!(!world.store.runner_ready(&id, epoch, at(6)).await.unwrap());
-        assert!(world.store.claim(&id, epoch, 1, at(6)).await.unwrap().is_empty());
-        let row = world.store.runner(&id).await.unwrap().unwrap();
+        assert!(world.store.runners().bind(&id, None, &run).await.unwrap());
+        world.store.runners().gone(&id, RELEASED, at(5)).await.unwrap();
+        assert!(!world.store.runners().ready(&id, epoch, at(6)).await.unwrap());
+        assert!(world.store.attempts().claim(&id, epoch, 1, at(6)).await.unwrap().is_empty());
+        let row = world.store.runners().get(&id).await.unwrap().unwrap();
         assert_eq!((row.state, row.group), (RunnerState::Warming, None));
     }
 
@@ -111,10 +111,10 @@ on_each_store! {
         connected(&world, &id, "first").await;
         connected(&world, &id, "second").await;
         let run = world.queued("run", "a").await;
-        assert!(world.store.bind_runner(&id, None, &run).await.unwrap());
-        let refused = world.store.runner_hello(&id, "hash", "third", at(5)).await;
+        assert!(world.store.runners().bind(&id, None, &run).await.unwrap());
+        let refused = world.store.runners().greet(&id, "hash", "third", at(5)).await;
         assert!(matches!(refused, Err(Error::UnknownRunner(_))), "{refused:?}");
-        world.store.runner_hello(&id, "hash", "second", at(5)).await.unwrap();
+        world.store.runners().greet(&id, "hash", "second", at(5)).await.unwrap();
     }
 
     async fn one_free_machine_raced_by_runs_has_one_run(world) {
@@ -125,21 +125,21 @@ on_each_store! {
             let runs = [world.queued(&format!("a{round}"), &format!("x{round}")).await,
                         world.queued(&format!("b{round}"), &format!("y{round}")).await];
             let (first, second) = tokio::join!(
-                one.bind_runner(&id, None, &runs[0]),
-                two.bind_runner(&id, None, &runs[1]),
+                one.runners().bind(&id, None, &runs[0]),
+                two.runners().bind(&id, None, &runs[1]),
             );
             assert!(first.unwrap() != second.unwrap(), "round {round}");
-            world.store.runner_gone(&id, RELEASED, at(5)).await.unwrap();
+            world.store.runners().gone(&id, RELEASED, at(5)).await.unwrap();
         }
     }
 
     async fn draining_is_stored_and_taken_back(world) {
         let id = registered(&world, "r").await;
         for draining in [true, false] {
-            assert!(world.store.drain_runner(&id, draining).await.unwrap());
-            assert_eq!(world.store.runner(&id).await.unwrap().unwrap().draining, draining);
+            assert!(world.store.registrations().drain(&id, draining).await.unwrap());
+            assert_eq!(world.store.runners().get(&id).await.unwrap().unwrap().draining, draining);
         }
-        assert!(!world.store.drain_runner(&RunnerId::new("none"), true).await.unwrap());
+        assert!(!world.store.registrations().drain(&RunnerId::new("none"), true).await.unwrap());
     }
 
     async fn bound_machines_claim_remote_attempts_of_their_run(world) {
@@ -149,30 +149,30 @@ on_each_store! {
         // Of a pool of this machine: never for another one.
         world.queued_in("local", "c", "lab").await;
         let epoch = connected(&world, &id, "boot").await;
-        assert!(world.store.bind_runner(&id, None, &ours).await.unwrap());
-        let claimed = world.store.claim(&id, epoch, 8, at(5)).await.unwrap();
+        assert!(world.store.runners().bind(&id, None, &ours).await.unwrap());
+        let claimed = world.store.attempts().claim(&id, epoch, 8, at(5)).await.unwrap();
         let [one] = claimed.as_slice() else { panic!("{claimed:?}") };
         assert_eq!((&one.run, one.claim.attempt.as_str()), (&ours, "a"));
-        assert!(world.store.claim(&id, epoch, 8, at(5)).await.unwrap().is_empty());
+        assert!(world.store.attempts().claim(&id, epoch, 8, at(5)).await.unwrap().is_empty());
         // Its attempts are lost with it, and the machine is free for another run.
-        let lost = world.store.runner_gone(&id, "it did not come back", at(6)).await.unwrap();
+        let lost = world.store.runners().gone(&id, "it did not come back", at(6)).await.unwrap();
         assert_eq!(lost.len(), 1, "{lost:?}");
-        let row = world.store.runner(&id).await.unwrap().unwrap();
+        let row = world.store.runners().get(&id).await.unwrap().unwrap();
         assert_eq!((row.state, row.group), (RunnerState::Warming, None));
     }
 
     async fn expired_tokens_are_deleted_by_the_next(world) {
-        world.store.create_registration(&token("old")).await.unwrap();
+        world.store.registrations().create(&token("old")).await.unwrap();
         let later = RegistrationToken {
             created_at: at(200),
             expires_at: at(300),
             ..token("new")
         };
-        world.store.create_registration(&later).await.unwrap();
+        world.store.registrations().create(&later).await.unwrap();
         // Before its end by this clock, but it is not there any more.
-        let used = world.store.register_with_token("old", new("a"), at(2)).await.unwrap();
+        let used = world.store.registrations().register("old", new("a"), at(2)).await.unwrap();
         assert_eq!(used, None);
-        let used = world.store.register_with_token("new", new("a"), at(201)).await.unwrap();
+        let used = world.store.registrations().register("new", new("a"), at(201)).await.unwrap();
         assert_eq!(used.unwrap().used_at, Some(at(201)));
     }
 }

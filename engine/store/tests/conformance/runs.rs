@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use plue_flow::{AttemptStatus, RunStatus, StepStatus};
 use plue_plan::{AttemptId, RunId, RunnerId};
-use plue_store::{CachedPlans, LogStream, RunFilter, RunnerState, portable};
+use plue_store::{LogStream, RunFilter, RunnerState, plan::CachedPlans, portable};
 
 use crate::support::{at, commit, plan, stdout, success};
 
@@ -17,26 +17,26 @@ on_each_store! {
             world.created(&format!("01r{n}")).await;
         }
         let mut filter = RunFilter { limit: 2, ..RunFilter::default() };
-        let first = world.store.runs(&filter).await.unwrap();
+        let first = world.store.runs().list(&filter).await.unwrap();
         assert_eq!(ids(&first), ["01r4", "01r3"]);
         filter.before = Some(first[1].id.clone());
-        let second = world.store.runs(&filter).await.unwrap();
+        let second = world.store.runs().list(&filter).await.unwrap();
         assert_eq!(ids(&second), ["01r2", "01r1"]);
         filter.workflow = Some("other".to_owned());
-        assert_eq!(world.store.runs(&filter).await.unwrap(), []);
+        assert_eq!(world.store.runs().list(&filter).await.unwrap(), []);
     }
 
     async fn runs_are_filtered_by_status(world) {
         let ended = world.created("r1").await;
         world.created("r2").await;
-        world.store.commit(commit(&ended, 1, RunStatus::Failed)).await.unwrap().unwrap();
+        world.store.runs().commit(commit(&ended, 1, RunStatus::Failed)).await.unwrap().unwrap();
         let filter = RunFilter {
             status: vec![RunStatus::Failed, RunStatus::Success],
             workflow: Some("demo".to_owned()),
             ..RunFilter::default()
         };
-        assert_eq!(ids(&world.store.runs(&filter).await.unwrap()), ["r1"]);
-        assert_eq!(ids(&world.store.unfinished_runs().await.unwrap()), ["r2"]);
+        assert_eq!(ids(&world.store.runs().list(&filter).await.unwrap()), ["r1"]);
+        assert_eq!(ids(&world.store.runs().unfinished().await.unwrap()), ["r2"]);
     }
 
     async fn a_run_is_found_by_the_start_of_its_id(world) {
@@ -44,7 +44,7 @@ on_each_store! {
             world.created(id).await;
         }
         let find = async |text| {
-            let rows = world.store.find_run(text, None).await.unwrap();
+            let rows = world.store.runs().find(text, None).await.unwrap();
             rows.into_iter().map(|row| row.id.as_str().to_owned()).collect::<Vec<_>>()
         };
         assert_eq!(find("01ab").await, ["01ab"]);
@@ -59,12 +59,12 @@ on_each_store! {
     async fn a_deleted_run_leaves_nothing(world) {
         let claim = world.started("r1", "a1").await;
         let run = RunId::new("r1");
-        assert!(!world.store.delete_run(&run).await.unwrap(), "it still runs");
+        assert!(!world.store.retention().delete_run(&run).await.unwrap(), "it still runs");
         let mut end = success(&claim, 3);
         end.tail.push(stdout(&claim, 2, b"text"));
         world.end(&run, 2, end).await.unwrap();
-        assert!(world.store.delete_run(&run).await.unwrap());
-        assert!(!world.store.delete_run(&run).await.unwrap());
+        assert!(world.store.retention().delete_run(&run).await.unwrap());
+        assert!(!world.store.retention().delete_run(&run).await.unwrap());
         for table in ["run", "run_source", "journal", "step", "attempt", "log_chunk", "plan"] {
             let rows = world.sql(&format!("SELECT count(*) FROM {table}"));
             assert_eq!(rows.trim(), "0", "{table}");
@@ -74,13 +74,13 @@ on_each_store! {
     async fn old_runs_are_pruned_and_their_shared_plan_stays(world) {
         for n in 0..45 {
             let run = world.created(&format!("r{n:02}")).await;
-            world.store.commit(commit(&run, 1, RunStatus::Success)).await.unwrap().unwrap();
+            world.store.runs().commit(commit(&run, 1, RunStatus::Success)).await.unwrap().unwrap();
         }
         world.created("young").await;
-        assert_eq!(world.store.prune(at(20)).await.unwrap(), 0);
-        assert_eq!(world.store.prune(at(21)).await.unwrap(), 45);
-        assert_eq!(ids(&world.store.runs(&RunFilter::default()).await.unwrap()), ["young"]);
-        assert!(world.store.plan(&plan("demo").hash).await.unwrap().is_some());
+        assert_eq!(world.store.retention().prune(at(20)).await.unwrap(), 0);
+        assert_eq!(world.store.retention().prune(at(21)).await.unwrap(), 45);
+        assert_eq!(ids(&world.store.runs().list(&RunFilter::default()).await.unwrap()), ["young"]);
+        assert!(world.store.plans().get(&plan("demo").hash).await.unwrap().is_some());
     }
 
     async fn a_commit_wakes_who_watches_the_run(world) {
@@ -88,10 +88,10 @@ on_each_store! {
         let (mut any, mut mine) = (world.store.changes(), world.store.changes_of(&run));
         any.mark_unchanged();
         mine.mark_unchanged();
-        world.store.commit(commit(&run, 1, RunStatus::Running)).await.unwrap().unwrap();
+        world.store.runs().commit(commit(&run, 1, RunStatus::Running)).await.unwrap().unwrap();
         any.changed().await.unwrap();
         mine.changed().await.unwrap();
-        assert!(world.store.commit(commit(&run, 9, RunStatus::Running)).await.unwrap().is_err());
+        assert!(world.store.runs().commit(commit(&run, 9, RunStatus::Running)).await.unwrap().is_err());
         assert!(!mine.has_changed().unwrap(), "a refusal changes nothing");
     }
 
@@ -100,7 +100,7 @@ on_each_store! {
         let mut mine = world.store.changes_of(&RunId::new("r1"));
         mine.mark_unchanged();
         let events = vec![(claim.clone(), vec![stdout(&claim, 2, b"x")])];
-        world.store.append_events(events).await.unwrap();
+        world.store.journal().append(events).await.unwrap();
         mine.changed().await.unwrap();
     }
 
@@ -133,34 +133,34 @@ on_each_store! {
 
     async fn an_attempt_that_is_not_there_is_none(world) {
         let none = AttemptId::new("nope");
-        assert_eq!(world.store.attempt(&none).await.unwrap(), None);
-        assert_eq!(world.store.log_stat(&none).await.unwrap(), None);
-        assert_eq!(world.store.run(&RunId::new("nope")).await.unwrap(), None);
-        assert_eq!(world.store.load_run(&RunId::new("nope")).await.unwrap(), None);
+        assert_eq!(world.store.attempts().get(&none).await.unwrap(), None);
+        assert_eq!(world.store.logs().stat(&none).await.unwrap(), None);
+        assert_eq!(world.store.runs().get(&RunId::new("nope")).await.unwrap(), None);
+        assert_eq!(world.store.runs().load(&RunId::new("nope")).await.unwrap(), None);
     }
 
     async fn pruning_forgets_runners_that_are_gone_and_old_evaluations(world) {
         let (gone, alive) = (RunnerId::new("gone"), RunnerId::new("alive"));
         world.runner("gone", None).await;
         world.runner("alive", None).await;
-        world.store.runner_gone(&gone, "released", at(30)).await.unwrap();
+        world.store.runners().gone(&gone, "released", at(30)).await.unwrap();
         let cached = CachedPlans { plans: Vec::new(), read_set: serde_json::json!({}) };
-        world.store.cache_plans("key", &cached).await.unwrap();
-        world.store.prune(at(30)).await.unwrap();
-        assert!(world.store.runner(&gone).await.unwrap().is_some(), "not old enough");
-        world.store.prune(Timestamp::MAX).await.unwrap();
-        assert_eq!(world.store.runner(&gone).await.unwrap(), None);
-        assert!(world.store.runner(&alive).await.unwrap().is_some());
-        assert_eq!(world.store.cached_plans("key").await.unwrap(), None);
+        world.store.plans().cache("key", &cached).await.unwrap();
+        world.store.retention().prune(at(30)).await.unwrap();
+        assert!(world.store.runners().get(&gone).await.unwrap().is_some(), "not old enough");
+        world.store.retention().prune(Timestamp::MAX).await.unwrap();
+        assert_eq!(world.store.runners().get(&gone).await.unwrap(), None);
+        assert!(world.store.runners().get(&alive).await.unwrap().is_some());
+        assert_eq!(world.store.plans().cached("key").await.unwrap(), None);
     }
 
     async fn a_plan_is_kept_as_long_as_one_run_uses_it(world) {
         let (first, second) = (world.created("r1").await, world.created("r2").await);
         let hash = plan("demo").hash;
         for (run, kept) in [(first, true), (second, false)] {
-            world.store.commit(commit(&run, 1, RunStatus::Success)).await.unwrap().unwrap();
-            assert!(world.store.delete_run(&run).await.unwrap());
-            assert_eq!(world.store.plan(&hash).await.unwrap().is_some(), kept);
+            world.store.runs().commit(commit(&run, 1, RunStatus::Success)).await.unwrap().unwrap();
+            assert!(world.store.retention().delete_run(&run).await.unwrap());
+            assert_eq!(world.store.plans().get(&hash).await.unwrap().is_some(), kept);
         }
     }
 
@@ -170,54 +170,54 @@ on_each_store! {
             let claim = world.started(&format!("r{n}"), attempt).await;
             let mut end = success(&claim, 3);
             end.tail.push(stdout(&claim, 2, &vec![b'x'; length]));
-            let waiting = world.store.uncompacted(9).await.unwrap();
+            let waiting = world.store.packed_logs().unpacked(9).await.unwrap();
             assert!(!waiting.contains(&claim.attempt), "it has not ended");
             world.end(&RunId::new(format!("r{n}")), 2, end).await.unwrap();
         }
-        let waiting = world.store.uncompacted(9).await.unwrap();
+        let waiting = world.store.packed_logs().unpacked(9).await.unwrap();
         assert_eq!(waiting, [AttemptId::new("a2")]);
-        world.store.compact_attempt(&waiting[0]).await.unwrap();
-        assert_eq!(world.store.uncompacted(9).await.unwrap(), []);
+        world.store.packed_logs().pack(&waiting[0]).await.unwrap();
+        assert_eq!(world.store.packed_logs().unpacked(9).await.unwrap(), []);
     }
 
     async fn a_runner_that_comes_back_still_works_for_its_run(world) {
         let run = world.queued("r1", "a1").await;
         let epoch = world.runner("w1", None).await;
         let runner = RunnerId::new("w1");
-        world.store.claim(&runner, epoch, 1, at(10)).await.unwrap();
-        let epoch = world.store.runner_hello(&runner, "hash", "boot", at(11)).await.unwrap();
-        assert!(world.store.runner_ready(&runner, epoch, at(12)).await.unwrap());
-        let row = world.store.runner(&runner).await.unwrap().unwrap();
+        world.store.attempts().claim(&runner, epoch, 1, at(10)).await.unwrap();
+        let epoch = world.store.runners().greet(&runner, "hash", "boot", at(11)).await.unwrap();
+        assert!(world.store.runners().ready(&runner, epoch, at(12)).await.unwrap());
+        let row = world.store.runners().get(&runner).await.unwrap().unwrap();
         assert_eq!((row.state, row.group.as_ref()), (RunnerState::Claimed, Some(&run)));
-        assert_eq!(world.store.runners(Some(&run)).await.unwrap(), [row]);
+        assert_eq!(world.store.runners().list(Some(&run)).await.unwrap(), [row]);
     }
 
     async fn a_run_from_a_file_is_not_there_before_all_of_it_is(world) {
         let run = world.created("r1").await;
-        world.store.commit(commit(&run, 1, RunStatus::Success)).await.unwrap().unwrap();
+        world.store.runs().commit(commit(&run, 1, RunStatus::Success)).await.unwrap().unwrap();
         let mut tables = Vec::new();
         for table in portable::TABLES {
-            tables.push((table, world.store.portable_rows(table, &run, 0).await.unwrap()));
+            tables.push((table, world.store.archive().rows(table, &run, 0).await.unwrap()));
         }
-        assert!(world.store.delete_run(&run).await.unwrap());
+        assert!(world.store.retention().delete_run(&run).await.unwrap());
         for (table, rows) in tables {
             if !rows.is_empty() {
-                world.store.import_rows(table, &run, rows).await.unwrap();
+                world.store.archive().import(table, &run, rows).await.unwrap();
             }
-            assert_eq!(world.store.run(&run).await.unwrap(), None, "{}", table.name);
-            assert_eq!(world.store.runs(&RunFilter::default()).await.unwrap(), []);
-            assert_eq!(world.store.find_run("r1", None).await.unwrap(), []);
-            assert_eq!(world.store.find_run("last", None).await.unwrap(), []);
+            assert_eq!(world.store.runs().get(&run).await.unwrap(), None, "{}", table.name);
+            assert_eq!(world.store.runs().list(&RunFilter::default()).await.unwrap(), []);
+            assert_eq!(world.store.runs().find("r1", None).await.unwrap(), []);
+            assert_eq!(world.store.runs().find("last", None).await.unwrap(), []);
         }
-        world.store.finish_import(&run, "{}").await.unwrap();
-        let row = world.store.run(&run).await.unwrap().unwrap();
+        world.store.archive().finish_import(&run, "{}").await.unwrap();
+        let row = world.store.runs().get(&run).await.unwrap().unwrap();
         assert_eq!(row.view.status, RunStatus::Success);
-        assert_eq!(world.store.runs(&RunFilter::default()).await.unwrap(), std::slice::from_ref(&row));
-        assert_eq!(world.store.find_run("r1", None).await.unwrap(), [row]);
+        assert_eq!(world.store.runs().list(&RunFilter::default()).await.unwrap(), std::slice::from_ref(&row));
+        assert_eq!(world.store.runs().find("r1", None).await.unwrap(), [row]);
         // It ended long ago, and somebody has just opened it.
         let _changed = world.sql("UPDATE run SET ended_at = 5");
         let long_ago = Timestamp::from_second(1_000).unwrap();
-        assert_eq!(world.store.prune(long_ago).await.unwrap(), 0);
-        assert_eq!(world.store.prune(Timestamp::MAX).await.unwrap(), 1);
+        assert_eq!(world.store.retention().prune(long_ago).await.unwrap(), 0);
+        assert_eq!(world.store.retention().prune(Timestamp::MAX).await.unwrap(), 1);
     }
 }

@@ -60,7 +60,7 @@ mod postgres {
         let _empty = world.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public");
         let opens = (0..4).map(|_| Store::open(world.options()));
         for store in futures::future::join_all(opens).await {
-            assert!(store.unwrap().unfinished_runs().await.unwrap().is_empty());
+            assert!(store.unwrap().runs().unfinished().await.unwrap().is_empty());
         }
         let count = world.sql("SELECT max(version) FROM plue_schema");
         assert_eq!(count.trim(), SCHEMA_VERSION.to_string());
@@ -107,7 +107,7 @@ mod sqlite {
             let options = plue_store::StoreOptions::sqlite(&directory.path().join("plue.db"));
             let opens = (0..6).map(|_| Store::open(options.clone()));
             for store in futures::future::join_all(opens).await {
-                assert!(store.unwrap().unfinished_runs().await.unwrap().is_empty());
+                assert!(store.unwrap().runs().unfinished().await.unwrap().is_empty());
             }
             let count = rows(&directory.path().join("plue.db"));
             assert_eq!(count, SCHEMA_VERSION.to_string());
@@ -119,7 +119,7 @@ mod sqlite {
         let world = World::sqlite().await;
         let full = Store::open(world.options().durability(plue_store::Durability::Full));
         let run = world.created("r1").await;
-        assert!(full.await.unwrap().run(&run).await.unwrap().is_some());
+        assert!(full.await.unwrap().runs().get(&run).await.unwrap().is_some());
         assert_eq!(world.sql("PRAGMA journal_mode").trim(), "wal");
         assert_eq!(world.sql("PRAGMA integrity_check").trim(), "ok");
         assert_eq!(world.sql("PRAGMA foreign_key_check").trim(), "");

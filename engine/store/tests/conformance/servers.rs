@@ -15,7 +15,13 @@ mod postgres {
         let seq = 1;
         loop {
             told.mark_unchanged();
-            world.store.commit(commit(&run, seq, RunStatus::Running)).await.unwrap().unwrap();
+            world
+                .store
+                .runs()
+                .commit(commit(&run, seq, RunStatus::Running))
+                .await
+                .unwrap()
+                .unwrap();
             let wait = std::time::Duration::from_millis(500);
             if tokio::time::timeout(wait, told.changed()).await.is_ok() {
                 return;
@@ -28,7 +34,7 @@ mod postgres {
         let world = World::postgres().await;
         let other = world.another().await;
         other.close().await;
-        assert!(world.store.unfinished_runs().await.unwrap().is_empty());
+        assert!(world.store.runs().unfinished().await.unwrap().is_empty());
     }
 
     #[tokio::test]
@@ -41,9 +47,9 @@ mod postgres {
             assert_ne!(world.sql(cut).trim(), "0");
             let mut next = commit(&run, seq, RunStatus::Running);
             next.facts.push(Fact::RunStarted);
-            world.store.commit(next).await.unwrap().unwrap();
+            world.store.runs().commit(next).await.unwrap().unwrap();
             assert_ne!(world.sql(cut).trim(), "0");
-            assert_eq!(world.store.run(&run).await.unwrap().unwrap().seq, seq + 1);
+            assert_eq!(world.store.runs().get(&run).await.unwrap().unwrap().seq, seq + 1);
         }
     }
 }

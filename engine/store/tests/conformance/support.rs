@@ -8,7 +8,7 @@ use plue_plan::{Action, AttemptId, Plan, PlanHash, RunId, RunnerId, Step, canoni
 use plue_store::{
     Assign, AttemptEnd, Committed, NewAttempt, NewEngine, NewRun, Refused, RunCommit, Store,
     StoreOptions,
-    blob::{Draft, Shelf, ShelfFuture},
+    blob::{BlobFuture, BlobStore, Draft},
 };
 use plue_testkit::postgres::Database;
 use plue_wire::{
@@ -55,20 +55,20 @@ enum Place {
 #[derive(Debug)]
 pub(crate) struct Aged<S>(pub(crate) S);
 
-impl<S: Shelf> Shelf for Aged<S> {
-    fn draft(&self) -> ShelfFuture<'_, Box<dyn Draft>> {
+impl<S: BlobStore> BlobStore for Aged<S> {
+    fn draft(&self) -> BlobFuture<'_, Box<dyn Draft>> {
         self.0.draft()
     }
 
-    fn read<'a>(&'a self, name: &'a str, offset: u64, most: usize) -> ShelfFuture<'a, Vec<u8>> {
+    fn read<'a>(&'a self, name: &'a str, offset: u64, most: usize) -> BlobFuture<'a, Vec<u8>> {
         self.0.read(name, offset, most)
     }
 
-    fn remove<'a>(&'a self, name: &'a str) -> ShelfFuture<'a, ()> {
+    fn remove<'a>(&'a self, name: &'a str) -> BlobFuture<'a, ()> {
         self.0.remove(name)
     }
 
-    fn older_than(&self, seconds: u64) -> ShelfFuture<'_, Vec<String>> {
+    fn older_than(&self, seconds: u64) -> BlobFuture<'_, Vec<String>> {
         assert!(seconds >= 3_600, "whoever writes a row has that long");
         self.0.older_than(0)
     }
@@ -77,7 +77,7 @@ impl<S: Shelf> Shelf for Aged<S> {
         self.0.has_owner()
     }
 
-    fn is_owned_by<'a>(&'a self, owner: &'a str) -> ShelfFuture<'a, bool> {
+    fn is_owned_by<'a>(&'a self, owner: &'a str) -> BlobFuture<'a, bool> {
         self.0.is_owned_by(owner)
     }
 }
@@ -170,20 +170,20 @@ impl World {
         commit.facts.push(queued_fact(attempt));
         commit.steps.push(step_view(StepStatus::Queued));
         commit.attempts.push(NewAttempt { pool: pool.to_owned(), ..new_attempt(attempt) });
-        self.store.commit(commit).await.unwrap().unwrap();
+        self.store.runs().commit(commit).await.unwrap().unwrap();
         id
     }
 
     /// A run whose journal has one fact.
     pub(crate) async fn created(&self, run: &str) -> RunId {
         let (new, first) = self.new_run(run).await;
-        self.store.create_run(new, first).await.unwrap().unwrap();
+        self.store.runs().create(new, first).await.unwrap().unwrap();
         RunId::new(run)
     }
 
     pub(crate) async fn new_run(&self, run: &str) -> (NewRun, RunCommit) {
         let sealed = plan("demo");
-        self.store.put_plan(&sealed).await.unwrap();
+        self.store.plans().put(&sealed).await.unwrap();
         let new = new_run(run, sealed.hash);
         let mut first = commit(&new.id, 0, RunStatus::Queued);
         first.facts.push(Fact::RunCreated {
@@ -197,9 +197,9 @@ impl World {
     /// A runner in session: its epoch.
     pub(crate) async fn runner(&self, id: &str, group: Option<&RunId>) -> u64 {
         let runner = RunnerId::new(id);
-        self.store.register_runner(&runner, "local", "hash", group, at(1)).await.unwrap();
-        let epoch = self.store.runner_hello(&runner, "hash", "boot", at(2)).await.unwrap();
-        assert!(self.store.runner_ready(&runner, epoch, at(3)).await.unwrap());
+        self.store.runners().register(&runner, "local", "hash", group, at(1)).await.unwrap();
+        let epoch = self.store.runners().greet(&runner, "hash", "boot", at(2)).await.unwrap();
+        assert!(self.store.runners().ready(&runner, epoch, at(3)).await.unwrap());
         epoch
     }
 
@@ -208,10 +208,11 @@ impl World {
         let run = self.queued(run, attempt).await;
         let runner = format!("runner-of-{attempt}");
         let epoch = self.runner(&runner, Some(&run)).await;
-        let claimed = self.store.claim(&RunnerId::new(runner), epoch, 1, at(10)).await.unwrap();
+        let claimed =
+            self.store.attempts().claim(&RunnerId::new(runner), epoch, 1, at(10)).await.unwrap();
         let claim = claimed[0].claim.clone();
         let events = vec![event(&claim, 1, EventKind::Started { pid: 77 })];
-        let appended = self.store.append_events(vec![(claim.clone(), events)]).await.unwrap();
+        let appended = self.store.journal().append(vec![(claim.clone(), events)]).await.unwrap();
         assert_eq!(appended[0].ack_seq, Some(1));
         claim
     }
@@ -227,7 +228,7 @@ impl World {
         commit.facts.push(Fact::RunStarted);
         commit.steps.push(step_view(StepStatus::Success));
         commit.ends.push(end);
-        self.store.commit(commit).await.unwrap()
+        self.store.runs().commit(commit).await.unwrap()
     }
 }
 

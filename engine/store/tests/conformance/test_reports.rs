@@ -3,7 +3,7 @@
 use plue_plan::{AttemptId, RunId, StepId};
 use plue_reports::{Format, Judged, ReportFile, TestCase, TestCounts, TestResult, TestStatus};
 use plue_store::{
-    Kept,
+    Recorded,
     keep::test_report::{NewTestReport, TestHistoryKey},
     portable,
 };
@@ -48,7 +48,8 @@ fn report(claim: &Claim, key: TestHistoryKey, failed: u64, seconds: i64) -> NewT
 
 /// The failed keys of each earlier attempt, newest first.
 async fn history(world: &World, run: &str, key: &TestHistoryKey) -> Vec<u64> {
-    let past = world.store.test_history(&RunId::new(run), 1, key, Some("main")).await.unwrap();
+    let past =
+        world.store.test_reports().history(&RunId::new(run), 1, key, Some("main")).await.unwrap();
     past.iter().flat_map(|past| past.failed.clone()).collect()
 }
 
@@ -57,25 +58,25 @@ on_each_store! {
         let claim = world.started("r1", "r1:build:1:1").await;
         let (run, new) = (RunId::new("r1"), || report(&claim, key("main", None), 7, 1));
         let refused = NewTestReport { claim: stale(&claim), ..new() };
-        assert_eq!(world.store.put_test_report(refused).await.unwrap(), Kept::Stale);
-        assert!(world.store.test_reports(&run).await.unwrap().is_empty());
+        assert_eq!(world.store.test_reports().put(refused).await.unwrap(), Recorded::Stale);
+        assert!(world.store.test_reports().list(&run).await.unwrap().is_empty());
         for _ in 0..2 {
-            assert_eq!(world.store.put_test_report(new()).await.unwrap(), Kept::Yes);
+            assert_eq!(world.store.test_reports().put(new()).await.unwrap(), Recorded::Yes);
         }
-        let reports = world.store.test_reports(&run).await.unwrap();
+        let reports = world.store.test_reports().list(&run).await.unwrap();
         assert_eq!(reports.len(), 1);
         let expected = new();
         assert_eq!((reports[0].counts, &reports[0].files), (expected.judged.counts, &expected.files));
         assert_eq!((reports[0].duration_us, reports[0].left_out, reports[0].visit), (9, 4, 1));
         let attempts = [claim.attempt.clone()];
-        let results = world.store.test_results(&attempts, true, 10).await.unwrap();
+        let results = world.store.test_reports().results(&attempts, true, 10).await.unwrap();
         assert_eq!(results.len(), 1);
         assert_eq!(results[0].result, expected.judged.results[0]);
-        let brief = world.store.test_results(&attempts, false, 10).await.unwrap();
+        let brief = world.store.test_reports().results(&attempts, false, 10).await.unwrap();
         assert_eq!((brief[0].result.case.output.as_str(), brief[0].result.case.line), ("", Some(7)));
         world.end(&run, 2, success(&claim, 2)).await.unwrap();
-        assert!(world.store.delete_run(&run).await.unwrap());
-        assert!(world.store.test_results(&attempts, true, 10).await.unwrap().is_empty());
+        assert!(world.store.retention().delete_run(&run).await.unwrap());
+        assert!(world.store.test_reports().results(&attempts, true, 10).await.unwrap().is_empty());
     }
 
     async fn histories_of_forks_are_their_own(world) {
@@ -86,8 +87,8 @@ on_each_store! {
         for (run, key, failed) in runs {
             let claim = world.started(run, &format!("{run}:build:1:1")).await;
             let seconds = i64::try_from(failed).unwrap();
-            let kept = world.store.put_test_report(report(&claim, key, failed, seconds)).await;
-            assert_eq!(kept.unwrap(), Kept::Yes);
+            let kept = world.store.test_reports().put(report(&claim, key, failed, seconds)).await;
+            assert_eq!(kept.unwrap(), Recorded::Yes);
         }
         assert_eq!(history(&world, "new", &key("main", None)).await, [2, 1]);
         assert_eq!(history(&world, "new", &key("x", None)).await, [3, 2, 1]);
@@ -102,7 +103,7 @@ on_each_store! {
             let run = format!("r{number:02}");
             let claim = world.started(&run, &format!("{run}:build:1:1")).await;
             let new = report(&claim, key("main", None), number, i64::try_from(number).unwrap());
-            world.store.put_test_report(new).await.unwrap();
+            world.store.test_reports().put(new).await.unwrap();
         }
         let newest: Vec<u64> = (5..25).rev().collect();
         assert_eq!(history(&world, "new", &key("main", None)).await, newest);
@@ -124,38 +125,38 @@ on_each_store! {
             })
             .collect();
         let expected = new.judged.results.clone();
-        world.store.put_test_report(new).await.unwrap();
+        world.store.test_reports().put(new).await.unwrap();
         let attempts = [claim.attempt.clone(), AttemptId::new("r2:build:1:1")];
-        let all = world.store.test_results(&attempts, true, 1_000).await.unwrap();
+        let all = world.store.test_reports().results(&attempts, true, 1_000).await.unwrap();
         assert!(all.iter().map(|row| &row.result).eq(&expected), "in the order of the report");
         assert!(all.iter().enumerate().all(|(at, row)| row.seq as usize == at));
-        let some = world.store.test_results(&attempts, true, 7).await.unwrap();
+        let some = world.store.test_reports().results(&attempts, true, 7).await.unwrap();
         assert_eq!(some, all[..7]);
-        assert!(world.store.test_results(&[], true, 7).await.unwrap().is_empty());
+        assert!(world.store.test_reports().results(&[], true, 7).await.unwrap().is_empty());
     }
 
     async fn results_of_imported_runs_are_no_history(world) {
         let claim = world.started("r1", "r1:build:1:1").await;
         let new = report(&claim, key("main", None), 7, 1);
         let expected = new.judged.results.clone();
-        world.store.put_test_report(new).await.unwrap();
+        world.store.test_reports().put(new).await.unwrap();
         let run = RunId::new("r1");
         world.end(&run, 2, success(&claim, 2)).await.unwrap();
-        let before = world.store.test_reports(&run).await.unwrap();
+        let before = world.store.test_reports().list(&run).await.unwrap();
         let mut tables = Vec::new();
         for table in portable::TABLES {
-            tables.push((table, world.store.portable_rows(table, &run, 0).await.unwrap()));
+            tables.push((table, world.store.archive().rows(table, &run, 0).await.unwrap()));
         }
-        assert!(world.store.delete_run(&run).await.unwrap());
+        assert!(world.store.retention().delete_run(&run).await.unwrap());
         assert!(history(&world, "new", &key("main", None)).await.is_empty());
         for (table, rows) in tables {
             if !rows.is_empty() {
-                world.store.import_rows(table, &run, rows).await.unwrap();
+                world.store.archive().import(table, &run, rows).await.unwrap();
             }
         }
-        world.store.finish_import(&run, "{}").await.unwrap();
-        assert_eq!(world.store.test_reports(&run).await.unwrap(), before);
-        let results = world.store.test_results(&[claim.attempt], true, 10).await.unwrap();
+        world.store.archive().finish_import(&run, "{}").await.unwrap();
+        assert_eq!(world.store.test_reports().list(&run).await.unwrap(), before);
+        let results = world.store.test_reports().results(&[claim.attempt], true, 10).await.unwrap();
         assert_eq!(results.len(), 1);
         assert_eq!(results[0].result, expected[0]);
         assert!(history(&world, "new", &key("main", None)).await.is_empty());
@@ -163,20 +164,20 @@ on_each_store! {
     async fn results_are_kept_for_each_attempt(world) {
         let run = RunId::new("r1");
         let first = world.started("r1", "r1:build:1:1").await;
-        let kept = world.store.put_test_report(report(&first, key("x", None), 7, 1)).await;
-        assert_eq!(kept.unwrap(), Kept::Yes);
+        let kept = world.store.test_reports().put(report(&first, key("x", None), 7, 1)).await;
+        assert_eq!(kept.unwrap(), Recorded::Yes);
         let other = world.started("r2", "r2:build:1:1").await;
-        let kept = world.store.put_test_report(report(&other, key("x", None), 8, 2)).await;
-        assert_eq!(kept.unwrap(), Kept::Yes);
-        let reports = world.store.test_reports(&run).await.unwrap();
+        let kept = world.store.test_reports().put(report(&other, key("x", None), 8, 2)).await;
+        assert_eq!(kept.unwrap(), Recorded::Yes);
+        let reports = world.store.test_reports().list(&run).await.unwrap();
         assert_eq!(reports.len(), 1);
         assert_eq!(reports[0].attempt, first.attempt);
         assert_eq!(reports[0].at, at(1));
         let both = [first.attempt.clone(), other.attempt.clone()];
-        let results = world.store.test_results(&both, true, 10).await.unwrap();
+        let results = world.store.test_reports().results(&both, true, 10).await.unwrap();
         let attempts: Vec<_> = results.iter().map(|row| row.attempt.clone()).collect();
         assert_eq!(attempts, both);
-        let of_one = world.store.test_results(&both[1..], true, 10).await.unwrap();
+        let of_one = world.store.test_reports().results(&both[1..], true, 10).await.unwrap();
         assert_eq!(of_one, results[1..]);
         assert_eq!(of_one[0].result.case.name, "nö");
         assert_eq!(history(&world, "r2", &key("x", None)).await, [8, 7]);

@@ -11,7 +11,8 @@ use crate::support::{World, at};
 async fn follow(world: &World, topic: &str, after: &mut u64, page: u32) -> Vec<Json> {
     let mut taken = Vec::new();
     loop {
-        let some = world.store.messages(topic, *after, Timestamp::MIN, page).await.unwrap();
+        let some =
+            world.store.topics().messages(topic, *after, Timestamp::MIN, page).await.unwrap();
         let Some(last) = some.last() else { return taken };
         assert!(some.len() <= page as usize && some[0].id > *after);
         *after = last.id;
@@ -22,7 +23,7 @@ async fn follow(world: &World, topic: &str, after: &mut u64, page: u32) -> Vec<J
 on_each_store! {
     async fn who_follows_a_topic_while_many_write_gets_every_message_once(world) {
         let stores = [world.store.clone(), world.another().await];
-        let sent = (0..60).map(|n| stores[n % 2].emit("t", json!(n), "ann", at(1)));
+        let sent = (0..60).map(|n| stores[n % 2].topics().emit("t", json!(n), "ann", at(1)));
         let is_over = Cell::new(false);
         let (mut after, mut taken) = (0, Vec::new());
         let send = async {
@@ -45,24 +46,24 @@ on_each_store! {
 
     async fn a_message_comes_back_as_it_was_sent_and_on_its_topic_only(world) {
         let data = json!({"text": "wörld \" ' $1 \u{1f980}", "n": [1, null, {"a": 1.5}]});
-        world.store.emit("a/b%", data.clone(), "ann", at(7)).await.unwrap();
+        world.store.topics().emit("a/b%", data.clone(), "ann", at(7)).await.unwrap();
         let there = world.another().await;
-        let found = there.messages("a/b%", 0, at(7), 10).await.unwrap();
+        let found = there.topics().messages("a/b%", 0, at(7), 10).await.unwrap();
         assert_eq!((found.len(), &found[0].data), (1, &data));
         assert_eq!((found[0].topic.as_str(), found[0].by.as_str(), found[0].at), ("a/b%", "ann", at(7)));
         for other in ["a/b", "a/b%%", "A/B%", "%", ""] {
-            assert_eq!(there.messages(other, 0, at(0), 10).await.unwrap(), [], "{other}");
+            assert_eq!(there.topics().messages(other, 0, at(0), 10).await.unwrap(), [], "{other}");
         }
-        assert_eq!(there.messages("a/b%", 0, at(8), 10).await.unwrap(), [], "it is too old");
-        assert_eq!(there.messages("a/b%", found[0].id, at(0), 10).await.unwrap(), []);
-        assert_eq!(there.messages("a/b%", 0, at(0), 0).await.unwrap(), []);
+        assert_eq!(there.topics().messages("a/b%", 0, at(8), 10).await.unwrap(), [], "it is too old");
+        assert_eq!(there.topics().messages("a/b%", found[0].id, at(0), 10).await.unwrap(), []);
+        assert_eq!(there.topics().messages("a/b%", 0, at(0), 0).await.unwrap(), []);
     }
 
     async fn a_message_wakes_whoever_waits_for_one(world) {
         let run = world.created("r1").await;
         let mut told = world.store.changes_of(&run);
         told.mark_unchanged();
-        world.store.emit("t", json!(1), "ann", at(1)).await.unwrap();
+        world.store.topics().emit("t", json!(1), "ann", at(1)).await.unwrap();
         told.changed().await.unwrap();
     }
 }
@@ -83,7 +84,7 @@ mod postgres_only {
         sqlx::query(insert).execute(&mut *slow).await.unwrap();
         let waiting = "SELECT count(*) FROM pg_locks \
                        WHERE relation = 'topic_event'::regclass AND NOT granted";
-        let mut quick = Box::pin(world.store.emit("t", json!("quick"), "bob", at(1)));
+        let mut quick = Box::pin(world.store.topics().emit("t", json!("quick"), "bob", at(1)));
         let mut is_sent = false;
         // It is sent before the slow one, or waits for it.
         while !is_sent && world.sql(waiting).trim() == "0" {
@@ -102,7 +103,7 @@ mod postgres_only {
     #[tokio::test]
     async fn who_reads_messages_does_not_wait_for_who_writes_one() {
         let world = World::postgres().await;
-        world.store.emit("t", json!(1), "ann", at(1)).await.unwrap();
+        world.store.topics().emit("t", json!(1), "ann", at(1)).await.unwrap();
         let mut connection = PgConnection::connect(&world.options().url).await.unwrap();
         let mut writer = connection.begin().await.unwrap();
         let lock = "LOCK TABLE topic_event IN SHARE ROW EXCLUSIVE MODE";

@@ -42,7 +42,7 @@ fn change(subject: &str) -> AuditRow {
 async fn follow(store: &Store, after: &mut u64) -> Vec<String> {
     let mut taken = Vec::new();
     loop {
-        let page = store.audit_after(*after, 7).await.unwrap();
+        let page = store.audit().after(*after, 7).await.unwrap();
         let Some(last) = page.last() else { return taken };
         *after = last.seq;
         taken.extend(page.into_iter().map(|row| row.subject));
@@ -53,7 +53,7 @@ on_each_store! {
     async fn who_follows_the_audit_trail_while_many_write_gets_every_row_once(world) {
         let stores = [world.store.clone(), world.another().await];
         let rows: Vec<_> = (0..60).map(|n| change(&format!("{n:02}"))).collect();
-        let written = rows.iter().enumerate().map(|(n, row)| stores[n % 2].audit(row));
+        let written = rows.iter().enumerate().map(|(n, row)| stores[n % 2].audit().add(row));
         let is_over = Cell::new(false);
         let (mut after, mut taken) = (0, Vec::new());
         let write = async {
@@ -79,11 +79,11 @@ on_each_store! {
         world.queued("r2", "a2").await;
         let mut long = commit(&run, 1, RunStatus::Running);
         long.facts = vec![Fact::RunStarted; 1_203];
-        world.store.commit(long).await.unwrap().unwrap();
+        world.store.runs().commit(long).await.unwrap().unwrap();
         let (mut seen, mut pages) = (Vec::new(), Vec::new());
         loop {
             let after = seen.last().copied().unwrap_or(0);
-            let page = world.store.journal_after(&run, after, u32::MAX).await.unwrap();
+            let page = world.store.journal().after(&run, after, u32::MAX).await.unwrap();
             if page.is_empty() {
                 break;
             }
@@ -96,14 +96,14 @@ on_each_store! {
 
     async fn a_page_of_a_journal_has_its_facts_and_times_and_no_others(world) {
         let run = world.queued("r1", "a1").await;
-        let all = world.store.journal_after(&run, 0, 10).await.unwrap();
+        let all = world.store.journal().after(&run, 0, 10).await.unwrap();
         assert_eq!(all.len(), 2);
         assert!(matches!(all[0].fact, Fact::RunCreated { .. }) && all[0].seq == 1);
         assert!(matches!(&all[1].fact, Fact::AttemptQueued { number: 1, .. }) && all[1].at == at(6));
-        assert_eq!(world.store.journal_after(&run, 1, 10).await.unwrap(), all[1..]);
-        assert_eq!(world.store.journal_after(&run, 0, 1).await.unwrap(), all[..1]);
+        assert_eq!(world.store.journal().after(&run, 1, 10).await.unwrap(), all[1..]);
+        assert_eq!(world.store.journal().after(&run, 0, 1).await.unwrap(), all[..1]);
         for (run, after, limit) in [("r1", 0, 0), ("r1", 2, 9), ("r1", u64::MAX, 9), ("r", 0, 9)] {
-            let none = world.store.journal_after(&RunId::new(run), after, limit).await.unwrap();
+            let none = world.store.journal().after(&RunId::new(run), after, limit).await.unwrap();
             assert_eq!(none, [], "{run} {after} {limit}");
         }
     }
@@ -118,49 +118,49 @@ on_each_store! {
             repo: Some("a/b".to_owned()),
             detail: json!({"scope": "a/b"}),
         };
-        world.store.audit(&row).await.unwrap();
+        world.store.audit().add(&row).await.unwrap();
         let _filled = world.sql(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1100) \
              INSERT INTO audit (at, principal, action, subject, repo, detail) \
              SELECT at, principal, action, subject || i, repo, detail FROM audit, n",
         );
-        let first = world.store.audit_after(0, u32::MAX).await.unwrap();
+        let first = world.store.audit().after(0, u32::MAX).await.unwrap();
         assert_eq!(first.len(), 1_000);
         assert_eq!(AuditRow { seq: 0, ..first[0].clone() }, row);
-        let rest = world.store.audit_after(first[999].seq, u32::MAX).await.unwrap();
+        let rest = world.store.audit().after(first[999].seq, u32::MAX).await.unwrap();
         assert_eq!(rest.len(), 101);
         let mut all: Vec<_> = first.iter().chain(&rest).map(|row| row.seq).collect();
         assert!(all.is_sorted());
         all.dedup();
         assert_eq!(all.len(), 1_101);
-        assert_eq!(world.store.audit_after(rest[100].seq, 5).await.unwrap(), []);
-        assert_eq!(world.store.audit_after(u64::MAX, 5).await.unwrap(), []);
+        assert_eq!(world.store.audit().after(rest[100].seq, 5).await.unwrap(), []);
+        assert_eq!(world.store.audit().after(u64::MAX, 5).await.unwrap(), []);
     }
 
     async fn deliveries_wait_in_the_order_in_which_they_came(world) {
         for (id, second) in [("third", 3), ("first", 1), ("second", 2)] {
-            assert!(world.store.receive(delivery("main", id, second)).await.unwrap());
+            assert!(world.store.deliveries().receive(delivery("main", id, second)).await.unwrap());
         }
-        let waiting = world.store.new_deliveries(2).await.unwrap();
+        let waiting = world.store.deliveries().unprocessed(2).await.unwrap();
         assert_eq!(ids(&waiting), ["first", "second"]);
         let state = DeliveryState::Failed;
-        world.store.settle_delivery(&waiting[0], state, "no such file").await.unwrap();
-        assert_eq!(ids(&world.store.new_deliveries(9).await.unwrap()), ["second", "third"]);
-        let kept = world.store.delivery("github", "main", "first").await.unwrap().unwrap();
+        world.store.deliveries().settle_one(&waiting[0], state, "no such file").await.unwrap();
+        assert_eq!(ids(&world.store.deliveries().unprocessed(9).await.unwrap()), ["second", "third"]);
+        let kept = world.store.deliveries().get("github", "main", "first").await.unwrap().unwrap();
         assert_eq!((kept.state, kept.body.as_slice()), (state, b"first".as_slice()));
     }
 
     async fn to_settle_a_delivery_changes_no_other_of_the_same_number(world) {
         for hook in ["one", "two"] {
-            assert!(world.store.receive(delivery(hook, "7", 1)).await.unwrap());
+            assert!(world.store.deliveries().receive(delivery(hook, "7", 1)).await.unwrap());
         }
         let settled = delivery("one", "7", 1);
-        world.store.settle_delivery(&settled, DeliveryState::Done, "r1").await.unwrap();
-        assert_eq!(world.store.new_deliveries(9).await.unwrap(), [delivery("two", "7", 1)]);
+        world.store.deliveries().settle_one(&settled, DeliveryState::Done, "r1").await.unwrap();
+        assert_eq!(world.store.deliveries().unprocessed(9).await.unwrap(), [delivery("two", "7", 1)]);
         let unknown = delivery("three", "7", 1);
-        world.store.settle_delivery(&unknown, DeliveryState::Done, "r1").await.unwrap();
-        assert_eq!(world.store.delivery("github", "three", "7").await.unwrap(), None);
-        assert_eq!(world.store.delivery("gitlab", "one", "7").await.unwrap(), None);
+        world.store.deliveries().settle_one(&unknown, DeliveryState::Done, "r1").await.unwrap();
+        assert_eq!(world.store.deliveries().get("github", "three", "7").await.unwrap(), None);
+        assert_eq!(world.store.deliveries().get("gitlab", "one", "7").await.unwrap(), None);
     }
 }
 
@@ -182,7 +182,7 @@ mod postgres_only {
         let waiting =
             "SELECT count(*) FROM pg_locks WHERE relation = 'audit'::regclass AND NOT granted";
         let row = change("quick");
-        let mut quick = Box::pin(world.store.audit(&row));
+        let mut quick = Box::pin(world.store.audit().add(&row));
         let mut is_written = false;
         // It is written before the slow one, or waits for it.
         while !is_written && world.sql(waiting).trim() == "0" {

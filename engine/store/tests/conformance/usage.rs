@@ -15,30 +15,30 @@ on_each_store! {
         let claim = world.started("r1", "a1").await;
         world.end(&RunId::new("r1"), 2, success(&claim, 2)).await.unwrap();
         let sealed = plan("demo");
-        store.put_plan(&sealed).await.unwrap();
+        store.plans().put(&sealed).await.unwrap();
         let mut other = new_run("r2", sealed.hash);
         other.repo = Some("b/c".to_owned());
         other.created_at = at(5_000);
         let first = commit(&other.id, 0, RunStatus::Failed);
-        store.create_run(other, first).await.unwrap().unwrap();
-        let all = store.usage(UsageBy::Repository, None, at(0), at(10_000)).await.unwrap();
+        store.runs().create(other, first).await.unwrap().unwrap();
+        let all = store.usage().list(UsageBy::Repository, None, at(0), at(10_000)).await.unwrap();
         let of = |repo: &str| all.iter().find(|row| row.owner.as_deref() == Some(repo)).unwrap();
         assert_eq!((of("b/c").runs, of("b/c").failed, of("b/c").attempts), (1, 1, 0));
         let mine = all.iter().find(|row| row.owner.as_deref() != Some("b/c")).unwrap();
         assert_eq!((mine.runs, mine.attempts), (1, 1));
         let by = UsageBy::Repository;
         let only = ["b/c".to_owned()];
-        let one = store.usage(by, Some(&only), at(0), at(10_000)).await.unwrap();
+        let one = store.usage().list(by, Some(&only), at(0), at(10_000)).await.unwrap();
         let wanted = UsageRow { owner: Some("b/c".to_owned()), runs: 1, failed: 1, ..UsageRow::default() };
         assert_eq!(one, [wanted]);
-        assert_eq!(store.usage(by, Some(&only), at(0), at(5_000)).await.unwrap(), []);
-        assert_eq!(store.usage(by, Some(&only), at(5_000), at(5_001)).await.unwrap().len(), 1);
+        assert_eq!(store.usage().list(by, Some(&only), at(0), at(5_000)).await.unwrap(), []);
+        assert_eq!(store.usage().list(by, Some(&only), at(5_000), at(5_001)).await.unwrap().len(), 1);
     }
 
     async fn usage_of_claude_is_summed_by_its_owner(world) {
         let store = &world.store;
         let sealed = plan("demo");
-        store.put_plan(&sealed).await.unwrap();
+        store.plans().put(&sealed).await.unwrap();
         for (run, repo, workflow, cost) in [
             ("r1", Some("acme/app"), "CI", 1),
             ("r2", Some("acme/app"), "Nightly", 10),
@@ -50,7 +50,7 @@ on_each_store! {
             new.repo = repo.map(str::to_owned);
             new.workflow = workflow.to_owned();
             let first = commit(&new.id, 0, RunStatus::Running);
-            store.create_run(new, first).await.unwrap().unwrap();
+            store.runs().create(new, first).await.unwrap().unwrap();
             let scope = SpendScope {
                 name: run.to_owned(),
                 life: SpendLife::Run(RunId::new(run)),
@@ -69,12 +69,12 @@ on_each_store! {
                 at: at(1),
             };
             if cost > 0 {
-                store.reserve_call(call("c1")).await.unwrap();
-                store.reserve_call(call("c2")).await.unwrap();
+                store.claude().reserve_call(call("c1")).await.unwrap();
+                store.claude().reserve_call(call("c2")).await.unwrap();
             }
         }
         let of = async |by| {
-            let rows = store.usage(by, None, at(0), at(10_000)).await.unwrap();
+            let rows = store.usage().list(by, None, at(0), at(10_000)).await.unwrap();
             let row = |row: UsageRow| {
                 let spend = row.claude.unwrap_or_default();
                 (row.owner, row.workflow, row.runs, spend.calls, spend.cost)
@@ -110,7 +110,7 @@ on_each_store! {
             ]
         );
         let mine = ["acme/web".to_owned()];
-        let rows = store.usage(UsageBy::Organisation, Some(&mine), at(0), at(10_000)).await.unwrap();
+        let rows = store.usage().list(UsageBy::Organisation, Some(&mine), at(0), at(10_000)).await.unwrap();
         let spend = Spend { calls: 2, cost: 200, ..Spend::default() };
         assert_eq!((rows.len(), rows[0].claude), (1, Some(spend)));
     }
@@ -118,7 +118,7 @@ on_each_store! {
     async fn queues_count_what_nobody_and_what_somebody_has(world) {
         world.queued("r1", "a1").await;
         world.started("r2", "a2").await;
-        let queues = world.store.queues().await.unwrap();
+        let queues = world.store.usage().queues().await.unwrap();
         assert_eq!(queues, [QueueRow { pool: "local".to_owned(), queued: 1, held: 1 }]);
     }
 
@@ -129,14 +129,14 @@ on_each_store! {
             let mut waits = commit(&id, 1, RunStatus::Running);
             waits.facts.push(plue_flow::Fact::RunStarted);
             waits.steps.push(step_view(status));
-            store.commit(waits).await.unwrap().unwrap();
+            store.runs().commit(waits).await.unwrap().unwrap();
         }
         let ids = |runs: Vec<RunId>| -> Vec<String> {
             runs.iter().map(ToString::to_string).collect()
         };
-        assert_eq!(ids(store.runs_that_wait(None, None, 9).await.unwrap()), ["w1", "w3"]);
-        assert_eq!(ids(store.runs_that_wait(None, Some(&RunId::new("w1")), 9).await.unwrap()), ["w3"]);
-        assert_eq!(ids(store.runs_that_wait(None, None, 1).await.unwrap()), ["w1"]);
-        assert!(store.runs_that_wait(Some(&["no/where".to_owned()]), None, 9).await.unwrap().is_empty());
+        assert_eq!(ids(store.usage().waiting_runs(None, None, 9).await.unwrap()), ["w1", "w3"]);
+        assert_eq!(ids(store.usage().waiting_runs(None, Some(&RunId::new("w1")), 9).await.unwrap()), ["w3"]);
+        assert_eq!(ids(store.usage().waiting_runs(None, None, 1).await.unwrap()), ["w1"]);
+        assert!(store.usage().waiting_runs(Some(&["no/where".to_owned()]), None, 9).await.unwrap().is_empty());
     }
 }

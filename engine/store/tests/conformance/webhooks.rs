@@ -25,13 +25,13 @@ async fn hook(store: &Store, id: &str, repo: Option<&str>, events: &[&str]) {
         failing_since: None,
         disabled: None,
     };
-    assert!(store.webhook_add(&row).await.unwrap());
-    assert_eq!(store.webhook(id).await.unwrap(), Some(row));
+    assert!(store.webhooks().add(&row).await.unwrap());
+    assert_eq!(store.webhooks().get(id).await.unwrap(), Some(row));
 }
 
 async fn rows(store: &Store, hook: &str) -> Vec<DeliveryRow> {
     let page = Page { limit: 1_000, ..Page::default() };
-    let mut rows = store.webhook_deliveries(hook, &page).await.unwrap();
+    let mut rows = store.webhooks().deliveries(hook, &page).await.unwrap();
     rows.sort_by_key(|row| row.fact.as_ref().map(|(_, seq)| *seq));
     rows
 }
@@ -41,7 +41,7 @@ async fn events(store: &Store, hook: &str) -> Vec<String> {
 }
 
 async fn claim(store: &Store, hook: &str, now: i64, limit: u32) -> Vec<DeliveryRow> {
-    store.webhook_claim(hook, (at(now), at(now + 20)), limit).await.unwrap()
+    store.webhooks().claim(hook, (at(now), at(now + 20)), limit).await.unwrap()
 }
 
 fn settled(state: DeliveryState, next: i64, disable: Option<&str>) -> Settled {
@@ -82,7 +82,7 @@ on_each_store! {
         let run = world.created("r1").await;
         let mut next = commit(&run, 1, RunStatus::Success);
         next.facts = facts();
-        store.commit(next).await.unwrap().unwrap();
+        store.runs().commit(next).await.unwrap().unwrap();
         let expected = [
             "run.created", "run.started", "approval.requested", "approval.decided", "step.ended",
             "run.ended", "run.reopened",
@@ -106,9 +106,9 @@ on_each_store! {
         let run = world.created("r1").await;
         let mut stale = commit(&run, 7, RunStatus::Running);
         stale.facts.push(Fact::RunStarted);
-        assert_eq!(store.commit(stale).await.unwrap(), Err(Refused::Stale { seq: 1 }));
+        assert_eq!(store.runs().commit(stale).await.unwrap(), Err(Refused::Stale { seq: 1 }));
         let (new, first) = world.new_run("r1").await;
-        assert_eq!(store.create_run(new, first).await.unwrap(), Err(Refused::Stale { seq: 1 }));
+        assert_eq!(store.runs().create(new, first).await.unwrap(), Err(Refused::Stale { seq: 1 }));
         assert_eq!(events(store, "all").await, ["run.created"]);
     }
 
@@ -125,14 +125,14 @@ on_each_store! {
                 reason: None,
             })
             .collect();
-        store.commit(next).await.unwrap().unwrap();
+        store.runs().commit(next).await.unwrap().unwrap();
         assert_eq!(events(store, "all").await.len(), 300);
         let page = Page { limit: 120, ..Page::default() };
-        let mut seen = store.webhook_deliveries("all", &page).await.unwrap();
+        let mut seen = store.webhooks().deliveries("all", &page).await.unwrap();
         while let Some(last) = seen.last().cloned() {
             let before = Some((last.created_at, last.message));
             let more = Page { before, ..page.clone() };
-            let more = store.webhook_deliveries("all", &more).await.unwrap();
+            let more = store.webhooks().deliveries("all", &more).await.unwrap();
             if more.is_empty() {
                 break;
             }
@@ -148,27 +148,27 @@ on_each_store! {
         for run in ["r1", "r2", "r3"] {
             world.created(run).await;
         }
-        assert!(store.webhooks_due(at(5)).await.unwrap().is_empty());
-        assert_eq!(store.webhooks_due(at(6)).await.unwrap(), ["h"]);
+        assert!(store.webhooks().due(at(5)).await.unwrap().is_empty());
+        assert_eq!(store.webhooks().due(at(6)).await.unwrap(), ["h"]);
         let other = world.another().await;
         let (one, two) = tokio::join!(claim(store, "h", 6, 2), claim(&other, "h", 6, 2));
         let mut ids: Vec<_> = one.iter().chain(&two).map(|row| row.message.clone()).collect();
         ids.extend(claim(store, "h", 6, 9).await.into_iter().map(|row| row.message));
         ids.sort();
         assert_eq!(ids, ["msg_r1_1", "msg_r2_1", "msg_r3_1"], "each once");
-        assert!(store.webhooks_due(at(25)).await.unwrap().is_empty());
+        assert!(store.webhooks().due(at(25)).await.unwrap().is_empty());
         let again = claim(&other, "h", 26, 1).await.remove(0);
         let first = one.iter().chain(&two).find(|row| row.message == again.message);
         let late = first.map_or_else(|| again.clone(), Clone::clone);
         let done = settled(DeliveryState::Delivered, 0, None);
         if late.version < again.version {
-            let outcome = store.webhook_settle(&late, &done).await.unwrap();
+            let outcome = store.webhooks().settle(&late, &done).await.unwrap();
             assert_eq!(outcome, SettleOutcome::Superseded, "his claim is over");
         }
         for outcome in [SettleOutcome::Recorded, SettleOutcome::Superseded] {
-            assert_eq!(store.webhook_settle(&again, &done).await.unwrap(), outcome);
+            assert_eq!(store.webhooks().settle(&again, &done).await.unwrap(), outcome);
         }
-        let row = store.webhook_delivery("h", &again.message).await.unwrap().unwrap();
+        let row = store.webhooks().delivery("h", &again.message).await.unwrap().unwrap();
         assert_eq!((row.state, row.tries, row.status), (DeliveryState::Delivered, 1, Some(500)));
         assert_eq!((row.tried_at, row.note.as_deref()), (Some(at(50)), Some("no")));
         other.close().await;
@@ -180,23 +180,23 @@ on_each_store! {
         world.created("r1").await;
         let row = claim(store, "h", 6, 1).await.remove(0);
         let later = settled(DeliveryState::Open, 90, None);
-        let outcome = store.webhook_settle(&row, &later).await.unwrap();
+        let outcome = store.webhooks().settle(&row, &later).await.unwrap();
         assert_eq!(outcome, SettleOutcome::Recorded);
-        assert_eq!(store.webhook("h").await.unwrap().unwrap().failing_since, Some(at(50)));
+        assert_eq!(store.webhooks().get("h").await.unwrap().unwrap().failing_since, Some(at(50)));
         assert!(claim(store, "h", 89, 9).await.is_empty());
         let row = claim(store, "h", 90, 9).await.remove(0);
-        let outcome = store.webhook_settle(&row, &settled(DeliveryState::Failed, 0, None)).await.unwrap();
+        let outcome = store.webhooks().settle(&row, &settled(DeliveryState::Failed, 0, None)).await.unwrap();
         assert_eq!(outcome, SettleOutcome::Recorded);
         assert!(claim(store, "h", 9_999, 9).await.is_empty());
-        assert!(store.webhook_replay("h", "msg_r1_1", at(100)).await.unwrap());
-        assert!(!store.webhook_replay("h", "msg_r9_1", at(100)).await.unwrap());
+        assert!(store.webhooks().replay("h", "msg_r1_1", at(100)).await.unwrap());
+        assert!(!store.webhooks().replay("h", "msg_r9_1", at(100)).await.unwrap());
         let row = claim(store, "h", 100, 9).await.remove(0);
         assert_eq!((row.message.as_str(), row.tries), ("msg_r1_1", 0));
         let done = settled(DeliveryState::Delivered, 0, None);
-        let outcome = store.webhook_settle(&row, &done).await.unwrap();
+        let outcome = store.webhooks().settle(&row, &done).await.unwrap();
         assert_eq!(outcome, SettleOutcome::Recorded);
-        assert_eq!(store.webhook("h").await.unwrap().unwrap().failing_since, None);
-        store.webhook_ping("h", "msg_x", at(110)).await.unwrap();
+        assert_eq!(store.webhooks().get("h").await.unwrap().unwrap().failing_since, None);
+        store.webhooks().ping("h", "msg_x", at(110)).await.unwrap();
         let ping = claim(store, "h", 110, 9).await.remove(0);
         assert_eq!((ping.event.as_str(), ping.fact), ("ping", None));
     }
@@ -209,19 +209,19 @@ on_each_store! {
         world.created("r2").await;
         let row = claim(store, "h", 6, 1).await.remove(0);
         let gone = settled(DeliveryState::Failed, 0, Some("it answered 410 Gone"));
-        let outcome = store.webhook_settle(&row, &gone).await.unwrap();
+        let outcome = store.webhooks().settle(&row, &gone).await.unwrap();
         assert_eq!(outcome, SettleOutcome::Disabled);
-        let disabled = store.webhook("h").await.unwrap().unwrap().disabled;
+        let disabled = store.webhooks().get("h").await.unwrap().unwrap().disabled;
         assert_eq!(disabled, Some((at(50), "it answered 410 Gone".to_owned())));
         assert!(rows(store, "h").await.iter().all(|row| row.state == DeliveryState::Failed));
         world.created("r3").await;
         assert_eq!(rows(store, "h").await.len(), 2);
         assert_eq!(rows(store, "other").await.len(), 3);
-        assert_eq!(store.webhooks_due(at(99)).await.unwrap(), ["other"]);
-        store.webhook_enable("h").await.unwrap();
+        assert_eq!(store.webhooks().due(at(99)).await.unwrap(), ["other"]);
+        store.webhooks().enable("h").await.unwrap();
         world.created("r4").await;
         let open = Page { state: Some(DeliveryState::Open), limit: 9, ..Page::default() };
-        let open = store.webhook_deliveries("h", &open).await.unwrap();
+        let open = store.webhooks().deliveries("h", &open).await.unwrap();
         assert_eq!(open.len(), 1);
         assert_eq!(open[0].message, "msg_r4_1");
     }
@@ -235,9 +235,9 @@ on_each_store! {
         let mut claimed = claim(store, "h", 6, 3).await.into_iter();
         let mut settle = async |settled: Settled| {
             let row = claimed.next().unwrap();
-            let outcome = store.webhook_settle(&row, &settled).await.unwrap();
+            let outcome = store.webhooks().settle(&row, &settled).await.unwrap();
             assert_eq!(outcome, SettleOutcome::Recorded);
-            store.webhook("h").await.unwrap().unwrap()
+            store.webhooks().get("h").await.unwrap().unwrap()
         };
         let seen = settle(settled(DeliveryState::Open, 90, None)).await.failing_since;
         assert_eq!(seen, Some(at(50)));
@@ -251,12 +251,12 @@ on_each_store! {
         let open = |row: &DeliveryRow| row.state == DeliveryState::Open && row.next_at == at(90);
         let open = rows(store, "h").await.into_iter().filter(open).count();
         assert_eq!(open, 2, "this one is sent again as well");
-        let since = store.webhook("h").await.unwrap().unwrap().failing_since;
+        let since = store.webhooks().get("h").await.unwrap().unwrap().failing_since;
         let silence = Disable { reason: "silent".to_owned(), failing_since: since };
         let given_up = Settled { disable: Some(silence), ..given_up };
-        let outcome = store.webhook_settle(&row, &given_up).await.unwrap();
+        let outcome = store.webhooks().settle(&row, &given_up).await.unwrap();
         assert_eq!(outcome, SettleOutcome::Disabled);
-        assert!(store.webhook("h").await.unwrap().unwrap().disabled.is_some());
+        assert!(store.webhooks().get("h").await.unwrap().unwrap().disabled.is_some());
         let open = rows(store, "h").await.into_iter().filter(|row| row.state == DeliveryState::Open);
         assert_eq!(open.count(), 0, "nothing is sent any more");
     }
@@ -269,21 +269,21 @@ on_each_store! {
         world.created("r2").await;
         let mut end = commit(&run, 1, RunStatus::Success);
         end.facts.push(Fact::RunStarted);
-        store.commit(end).await.unwrap().unwrap();
-        assert!(store.delete_run(&RunId::new("r1")).await.unwrap());
+        store.runs().commit(end).await.unwrap().unwrap();
+        assert!(store.retention().delete_run(&RunId::new("r1")).await.unwrap());
         assert_eq!(rows(store, "h").await.len(), 1);
-        assert!(store.webhook_remove("g").await.unwrap());
-        assert!(!store.webhook_remove("g").await.unwrap());
+        assert!(store.webhooks().remove("g").await.unwrap());
+        assert!(!store.webhooks().remove("g").await.unwrap());
         assert!(rows(store, "g").await.is_empty());
         let row = claim(store, "h", 6, 1).await.remove(0);
-        store.prune(at(500)).await.unwrap();
+        store.retention().prune(at(500)).await.unwrap();
         assert_eq!(rows(store, "h").await.len(), 1, "it is not sent yet");
         let done = settled(DeliveryState::Delivered, 0, None);
-        let outcome = store.webhook_settle(&row, &done).await.unwrap();
+        let outcome = store.webhooks().settle(&row, &done).await.unwrap();
         assert_eq!(outcome, SettleOutcome::Recorded);
-        store.prune(at(6)).await.unwrap();
+        store.retention().prune(at(6)).await.unwrap();
         assert_eq!(rows(store, "h").await.len(), 1, "it is not old yet");
-        store.prune(at(7)).await.unwrap();
+        store.retention().prune(at(7)).await.unwrap();
         assert!(rows(store, "h").await.is_empty());
     }
 
@@ -292,14 +292,14 @@ on_each_store! {
         for n in 0..MAX_WEBHOOKS {
             hook(store, &format!("h{n}"), None, &["run.ended"]).await;
         }
-        let one = store.webhook("h0").await.unwrap().unwrap();
+        let one = store.webhooks().get("h0").await.unwrap().unwrap();
         let more = WebhookRow { id: "more".to_owned(), ..one };
-        assert!(!store.webhook_add(&more).await.unwrap());
-        assert_eq!(store.webhooks().await.unwrap().len() as u64, MAX_WEBHOOKS);
+        assert!(!store.webhooks().add(&more).await.unwrap());
+        assert_eq!(store.webhooks().list().await.unwrap().len() as u64, MAX_WEBHOOKS);
         let run = world.created("r1").await;
         let mut end = commit(&run, 1, RunStatus::Success);
         end.facts.push(Fact::RunEnded { status: RunStatus::Success, reason: None });
-        store.commit(end).await.unwrap().unwrap();
-        assert_eq!(store.webhooks_due(at(6)).await.unwrap().len() as u64, MAX_WEBHOOKS);
+        store.runs().commit(end).await.unwrap().unwrap();
+        assert_eq!(store.webhooks().due(at(6)).await.unwrap().len() as u64, MAX_WEBHOOKS);
     }
 }

@@ -48,7 +48,7 @@ async fn load(api: &Api, reader: &Reader, query: &[u8]) -> Result<Page, Problem>
     let (mut entries, mut seen, mut older) = (Vec::new(), 0, None);
     let batch = if words.is_empty() { u32::try_from(PAGE + 1).unwrap_or(BATCH) } else { BATCH };
     'rows: loop {
-        let rows = api.store().audit_before(before, batch).await?;
+        let rows = api.store().audit().before(before, batch).await?;
         let is_last = rows.len() < batch as usize;
         for row in rows {
             if entries.len() == PAGE || seen == SEARCHED {

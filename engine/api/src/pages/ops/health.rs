@@ -20,8 +20,8 @@ pub(in crate::pages) async fn page(State(api): State<Api>, reader: Reader) -> Re
 
 async fn load(api: &Api, reader: &Reader) -> Result<Page, Problem> {
     let frame = frame(reader, Tab::Health)?;
-    let engines = api.store().engines().await?;
-    let backlogs = api.store().backlogs().await?;
+    let engines = api.store().engines().list().await?;
+    let backlogs = api.store().delivery_queues().backlogs().await?;
     let model = HealthPage {
         checks: checks(api),
         engines: engines

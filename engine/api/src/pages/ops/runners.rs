@@ -26,10 +26,11 @@ pub(in crate::pages) async fn page(State(api): State<Api>, reader: Reader) -> Re
 async fn load(api: &Api, reader: &Reader) -> Result<Page, Problem> {
     let frame = frame(reader, Tab::Runners)?;
     let seq = api.changed().at();
-    let (queues, rows) = (api.store().queues().await?, api.store().runners(None).await?);
-    let pools = pools(&queues, &rows, api.store().pools().await?);
+    let (queues, rows) =
+        (api.store().usage().queues().await?, api.store().runners().list(None).await?);
+    let pools = pools(&queues, &rows, api.store().pools().list().await?);
     let now = api.clock().now();
-    let queue = api.store().queued_attempts(QUEUE).await?;
+    let queue = api.store().usage().queued_attempts(QUEUE).await?;
     let queue = queue.into_iter().map(|attempt| queued(attempt, now)).collect();
     let model = RunnersPage {
         pools,

@@ -23,12 +23,12 @@ async fn load(api: &Api, reader: &Reader) -> Result<Page, Problem> {
     let mut found = Vec::new();
     match reader.who.clone().asking(Role::Maintainer).repos() {
         None => {
-            let rows = api.store().secrets(None).await?;
+            let rows = api.store().secrets().list(None).await?;
             found.extend(rows.into_iter().filter_map(of_a_step));
         }
         Some(repos) => {
             for repo in repos {
-                let rows = api.store().secrets(Some(&scope_of(&repo))).await?;
+                let rows = api.store().secrets().list(Some(&scope_of(&repo))).await?;
                 found.extend(rows.into_iter().map(|row| secret(row, Some(repo.clone()))));
             }
         }

@@ -44,7 +44,7 @@ async fn load(
 ) -> Result<Page, Problem> {
     let mut frame = frame(reader, Tab::Tokens)?;
     frame.done = done;
-    let rows = api.store().tokens().await?;
+    let rows = api.store().tokens().list().await?;
     let model = TokensPage {
         tokens: rows.into_iter().map(token).collect(),
         roles: Role::ALL.iter().map(|role| role.as_str()).collect(),

@@ -54,13 +54,13 @@ async fn load(api: &Api, reader: &Reader, query: &[u8]) -> Result<Page, Problem>
         By::Workflow => UsageBy::Workflow,
         By::Organisation => UsageBy::Organisation,
     };
-    let rows = api.store().usage(sum_by, repos.as_deref(), from, to).await?;
+    let rows = api.store().usage().list(sum_by, repos.as_deref(), from, to).await?;
     let mut rows: Vec<UsageLine> =
         rows.iter().map(|row| line(UsageRecord::of(row, sum_by))).collect();
     rows.sort_by(|one, other| {
         other.minutes.total_cmp(&one.minutes).then(other.runs.0.cmp(&one.runs.0))
     });
-    let by_day = api.store().usage_by_day(repos.as_deref(), from, to).await?;
+    let by_day = api.store().usage().by_day(repos.as_deref(), from, to).await?;
     let by_day = whole(&by_day, from, now);
     let model = UsagePage { by, days, repo: repo.unwrap_or_default(), rows, by_day };
     Ok(usage::page(&model, &frame))

@@ -53,7 +53,7 @@ pub(in crate::pages) async fn page(
 async fn load(api: &Api, reader: &Reader, query: &[u8]) -> Result<Page, Problem> {
     let mut frame = frame(reader, Tab::Webhooks)?;
     frame.done = done(query);
-    let rows = api.store().repos().await?;
+    let rows = api.store().repos().list().await?;
     let mut seen: Vec<RepoRow> =
         rows.into_iter().filter(|row| reader.who.sees(Some(&row.name))).collect();
     let asked = field(query, "repo");
@@ -94,7 +94,7 @@ async fn of_repo(
         Some((Timestamp::from_microsecond(at.parse().ok()?).ok()?, id.to_owned()))
     });
     let before = before.as_ref().map(|(at, id)| (*at, id.as_str()));
-    let mut rows = api.store().deliveries(&row.hook, before, PAGE + 1).await?;
+    let mut rows = api.store().deliveries().list(&row.hook, before, PAGE + 1).await?;
     let has_more = rows.len() > PAGE as usize;
     rows.truncate(PAGE as usize);
     let last = rows.last().filter(|_| has_more);
@@ -143,7 +143,7 @@ async fn outgoing(api: &Api, reader: &Reader) -> Result<Option<Vec<Outgoing>>, P
     if reader.who.role() < Role::Maintainer {
         return Ok(None);
     }
-    let rows = api.store().webhooks().await?;
+    let rows = api.store().webhooks().list().await?;
     let seen = rows.into_iter().filter(|row| caller.sees(row.repo.as_deref()));
     Ok(Some(seen.map(webhook).collect()))
 }
@@ -220,7 +220,7 @@ async fn load_messages(
         Some((Timestamp::from_microsecond(at.parse().ok()?).ok()?, message.to_owned()))
     });
     let which = Which { state: None, before, limit: PAGE + 1 };
-    let mut rows = api.store().webhook_deliveries(id, &which).await?;
+    let mut rows = api.store().webhooks().deliveries(id, &which).await?;
     let has_more = rows.len() > PAGE as usize;
     rows.truncate(PAGE as usize);
     let last = rows.last().filter(|_| has_more);

@@ -31,8 +31,8 @@ pub(super) async fn load(
     let Some(line) = lines.iter().find(|line| line.id == step) else { return Ok(None) };
     let record = explain::explained(api.store(), subject, Some(&id), &TimeZone::UTC).await?;
     let Some(story) = record.steps.into_iter().next() else { return Ok(None) };
-    let attempts = api.store().attempts(&subject.row.id, Some(&id)).await?;
-    let files = api.store().artifacts(&subject.row.id).await?;
+    let attempts = api.store().attempts().list(&subject.row.id, Some(&id)).await?;
+    let files = api.store().artifacts().list(&subject.row.id).await?;
     let run = &subject.row.id;
     let files = files.iter().filter(|file| file.step == id && file.expired_at.is_none());
     let files = files.map(|file| {

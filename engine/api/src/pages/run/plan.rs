@@ -29,7 +29,7 @@ pub(in crate::pages) async fn page(
 
 /// Plan of the run before it of the same workflow and repository.
 pub(super) async fn before(api: &Api, row: &RunRow) -> Result<Option<PlanHash>, Problem> {
-    Ok(api.store().plan_before(&row.id).await?)
+    Ok(api.store().run_lists().plan_before(&row.id).await?)
 }
 
 async fn load(api: &Api, reader: &Reader, run: &str) -> Result<Page, Problem> {
@@ -55,7 +55,7 @@ async fn load(api: &Api, reader: &Reader, run: &str) -> Result<Page, Problem> {
 }
 
 async fn read(api: &Api, hash: &PlanHash) -> Result<Option<Plan>, Problem> {
-    let Some(bytes) = api.store().plan(hash).await? else { return Ok(None) };
+    let Some(bytes) = api.store().plans().get(hash).await? else { return Ok(None) };
     // A plan that this version cannot read has no comparison; the run itself shows why.
     Ok(Plan::from_json(&bytes).ok())
 }

@@ -106,12 +106,12 @@ pub(super) async fn loaded(
 }
 
 async fn load(api: &Api, id: &RunId) -> Result<Loaded, Problem> {
-    let steps = api.store().steps(id).await?;
+    let steps = api.store().runs().steps(id).await?;
     let read = whole(api, id).await?;
     let Whole { row, source, plan, run } = &read;
     let subject = Subject { row, source, plan, run };
     let status = explain::status(api.store(), steps, subject).await?;
-    let attempts = api.store().attempts(id, None).await?;
+    let attempts = api.store().attempts().list(id, None).await?;
     let failed = |step: &&StepRecord| matches!(step.status.as_str(), "failed" | "timed_out");
     let mut logs = Vec::new();
     for step in status.steps.iter().filter(failed).take(MAX_LOGS) {

@@ -80,10 +80,11 @@ async fn load(
     let seq = api.changed().at();
     let Found { row, plan } = find(api, reader, at).await?;
     let key = [(row.repo.clone(), row.workflow.clone())];
-    let runs = api.store().past_runs(&key, RUNS).await?.into_iter().next().unwrap_or_default();
+    let runs =
+        api.store().run_history().runs(&key, RUNS).await?.into_iter().next().unwrap_or_default();
     let ids: Vec<_> = runs.iter().map(|run| run.id.clone()).collect();
-    let times = api.store().step_times(&ids).await?;
-    let pauses = api.store().pauses(Some(std::slice::from_ref(&row.repo))).await?;
+    let times = api.store().run_history().step_times(&ids).await?;
+    let pauses = api.store().pauses().list(Some(std::slice::from_ref(&row.repo))).await?;
     let paused = |scope| {
         let found = in_force(&pauses, &row.repo, &row.workflow, scope);
         found.map(PauseRecord::of).map(pause)
@@ -122,7 +123,7 @@ async fn load(
 async fn find(api: &Api, reader: &Reader, at: &At) -> Result<Found, Problem> {
     let repo = repo_of(api, &reader.who, &at.repo).await?.name;
     let unknown = || Problem::not_found("workflow", &at.workflow);
-    let rows = api.store().registered(Some(std::slice::from_ref(&repo))).await?;
+    let rows = api.store().repos().registered(Some(std::slice::from_ref(&repo))).await?;
     let row = rows.into_iter().find(|row| row.workflow == at.workflow).ok_or_else(unknown)?;
     let plan = plan_of(api, &row.plan).await?.ok_or_else(unknown)?;
     Ok(Found { row, plan })
@@ -130,7 +131,7 @@ async fn find(api: &Api, reader: &Reader, at: &At) -> Result<Found, Problem> {
 
 /// A stored plan; none: it is not kept, or cannot be read.
 pub(in crate::pages) async fn plan_of(api: &Api, hash: &PlanHash) -> Result<Option<Plan>, Problem> {
-    let bytes = api.store().plan(hash).await?;
+    let bytes = api.store().plans().get(hash).await?;
     Ok(bytes.and_then(|bytes| Plan::from_json(&bytes).ok()))
 }
 

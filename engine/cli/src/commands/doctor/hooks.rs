@@ -7,7 +7,7 @@ use crate::{app::App, records::Check, wiring};
 /// A check for each repository with a problem; none where there is no database, or nothing is watched.
 pub(super) async fn deliveries(app: &App) -> Vec<Check> {
     let Ok(store) = wiring::open_existing(app).await else { return Vec::new() };
-    let Ok(repos) = store.repos().await else { return Vec::new() };
+    let Ok(repos) = store.repos().list().await else { return Vec::new() };
     let mut checks = Vec::new();
     for row in &repos {
         let Ok(record) = repo_record(&store, row).await else { continue };

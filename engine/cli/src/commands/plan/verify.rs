@@ -63,8 +63,8 @@ async fn read(args: &PlanArgs, run: &str, app: &App) -> Result<Recorded, Failure
     let store = wiring::open_existing(app).await?;
     let id = one_run(&store, run).await?;
     let gone = || Failure::not_found(format!("run {id} is gone"));
-    let run = store.load_run(&id).await.map_err(|error| from_store(&error))?.ok_or_else(gone)?;
-    let bytes = store.plan(&run.run.plan).await.map_err(|error| from_store(&error))?;
+    let run = store.runs().load(&id).await.map_err(|error| from_store(&error))?.ok_or_else(gone)?;
+    let bytes = store.plans().get(&run.run.plan).await.map_err(|error| from_store(&error))?;
     let plan = Plan::from_json(&bytes.ok_or_else(gone)?);
     let plan = plan.map_err(|problem| Failure::new(Exit::Infrastructure, problem))?;
     let origin: Origin = serde_json::from_value(run.source.origin.clone())

@@ -93,7 +93,7 @@ pub(super) fn received(args: &ReceivedArgs, app: &App) -> Outcome {
         let store = wiring::open_at(app, database.as_deref().map(str::trim)).await;
         let failed = |error| refused(&error, args.check);
         let store = store.map_err(failed)?;
-        if store.repo_by_hook(&args.hook).await.map_err(failed)?.is_none() {
+        if store.repos().by_hook(&args.hook).await.map_err(failed)?.is_none() {
             return Err(unwatched("this repository is not watched"));
         }
         for line in text.lines().filter(|_| !args.check) {
@@ -124,7 +124,7 @@ async fn keep(store: &Store, hook: &str, body: Vec<u8>) -> Result<(), plue_store
         state: DeliveryState::New,
         note: None,
     };
-    store.receive(delivery).await?;
+    store.deliveries().receive(delivery).await?;
     Ok(())
 }
 

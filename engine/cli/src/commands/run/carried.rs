@@ -145,7 +145,7 @@ async fn last_run(
     let workflow = Some(selection.plan.name.clone());
     let limit = SEARCHED;
     let filter = RunFilter { workflow, without_children: true, limit, ..RunFilter::default() };
-    let rows = store.runs(&filter).await.map_err(|error| from_store(&error))?;
+    let rows = store.runs().list(&filter).await.map_err(|error| from_store(&error))?;
     let is_same = |row: &&RunRow| row.plan == submission.plan.hash && row.fork.is_none();
     let mut best: Option<Earlier> = None;
     for row in rows.iter().filter(is_same) {

@@ -30,7 +30,7 @@ impl CrashGuard {
     ) -> Result<(), Error> {
         let is_due = is_waiting || context.shared.clock.elapsed(self.since) >= HARMLESS_AFTER;
         if self.is_armed && is_due {
-            context.shared.store.let_go(&context.row.id, fence).await?;
+            context.shared.store.drives().end(&context.row.id, fence).await?;
             self.is_armed = false;
         }
         Ok(())
@@ -42,7 +42,7 @@ impl CrashGuard {
             return;
         }
         let run = &context.row.id;
-        if let Err(error) = context.shared.store.let_go(run, None).await {
+        if let Err(error) = context.shared.store.drives().end(run, None).await {
             tracing::warn!(%run, %error, "failed to remove the crash mark of a run");
         }
     }

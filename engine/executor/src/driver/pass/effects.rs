@@ -77,7 +77,8 @@ impl Pass<'_> {
         let store = &self.context.shared.store;
         loop {
             let now = self.context.time.now();
-            let claimed = store.claim(&session.runner, session.epoch, usize::MAX, now).await?;
+            let claimed =
+                store.attempts().claim(&session.runner, session.epoch, usize::MAX, now).await?;
             if claimed.is_empty() {
                 return Ok(());
             }

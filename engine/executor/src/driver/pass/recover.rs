@@ -16,7 +16,7 @@ impl Pass<'_> {
     /// The inputs with which a driver begins. `first`: the input that reopens an ended run.
     pub(crate) async fn recover(&mut self, first: Option<Input>) -> Result<Vec<Incoming>, Error> {
         let context = self.context;
-        let mut runners = context.shared.store.runners(Some(&context.row.id)).await?;
+        let mut runners = context.shared.store.runners().list(Some(&context.row.id)).await?;
         runners.sort_by_key(|row| row.registered_at);
         if first.is_some() || self.ledger.run().is_finished() {
             for old in runners {
@@ -57,7 +57,7 @@ impl Pass<'_> {
     async fn retire(&mut self, runner: &RunnerId) -> Result<(), Error> {
         let shared = &self.context.shared;
         shared.pool.discard(runner).await;
-        for lost in shared.store.runner_gone(runner, RUNNER_GONE, shared.clock.now()).await? {
+        for lost in shared.store.runners().gone(runner, RUNNER_GONE, shared.clock.now()).await? {
             self.lose(lost).await?;
         }
         Ok(())
@@ -67,7 +67,7 @@ impl Pass<'_> {
     /// runner and committing.
     async fn lose_orphans(&mut self, adopted: Option<&RunnerId>) -> Result<(), Error> {
         let context = self.context;
-        let attempts = context.shared.store.attempts(&context.row.id, None).await?;
+        let attempts = context.shared.store.attempts().list(&context.row.id, None).await?;
         let is_claimed = |row: &AttemptRow| {
             matches!(row.state, AttemptStatus::Assigned | AttemptStatus::Running)
         };

@@ -116,7 +116,7 @@ impl Runners {
     /// Fails the steps that wait: the files of the run cannot be made again.
     async fn fail_without_files(&mut self, why: &str) -> Result<(), Error> {
         let context = &self.context;
-        for row in context.shared.store.attempts(&context.row.id, None).await? {
+        for row in context.shared.store.attempts().list(&context.row.id, None).await? {
             if row.state != plue_flow::AttemptStatus::Queued {
                 continue;
             }
@@ -132,7 +132,9 @@ impl Runners {
         &mut self,
         runner: &RunnerId,
     ) -> Result<Option<Result<Lease, plue_pool::Error>>, Error> {
-        let Some(row) = self.context.shared.store.runner(runner).await? else { return Ok(None) };
+        let Some(row) = self.context.shared.store.runners().get(runner).await? else {
+            return Ok(None);
+        };
         match (row.kind, &mut self.elsewhere) {
             (RunnerKind::Process, _) => Ok(None),
             (RunnerKind::Pod | RunnerKind::Registered, Some(elsewhere)) => {

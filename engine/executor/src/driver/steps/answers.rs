@@ -38,13 +38,13 @@ impl EngineSteps {
         }
         let mut inputs = Vec::new();
         if waiting.iter().any(|(_, what, _)| matches!(what, Awaited::Decision { .. })) {
-            for (attempt, decision) in store.decisions(&context.row.id).await? {
+            for (attempt, decision) in store.decisions().list(&context.row.id).await? {
                 self.decided.push((attempt.clone(), decision.by.clone()));
                 inputs.push(Input::Decide { attempt, decision });
             }
         }
         if waiting.iter().any(|(_, what, _)| *what == Awaited::Callback) {
-            for (attempt, output) in store.callback_answers(&context.row.id).await? {
+            for (attempt, output) in store.callbacks().answers(&context.row.id).await? {
                 inputs.push(self.answer(run, attempt, None, output).await);
             }
         }
@@ -71,7 +71,7 @@ impl EngineSteps {
         if decided.is_empty() {
             return Ok(());
         }
-        Ok(self.context.shared.store.forget_decisions(decided).await?)
+        Ok(self.context.shared.store.decisions().forget(decided).await?)
     }
 
     /// An answer, masked and then checked against the schemas of its step.
@@ -107,7 +107,7 @@ impl EngineSteps {
         let after = self.skipped.get(attempt).copied().unwrap_or(0).max(taken);
         let repo = context.row.repo.as_deref();
         let store = &context.shared.store;
-        let messages = store.messages_for(repo, topic, (after, since), MESSAGES).await?;
+        let messages = store.topics().messages_for(repo, topic, (after, since), MESSAGES).await?;
         for message in messages {
             let event = Some(message.id);
             let attempt = attempt.clone();
@@ -149,7 +149,7 @@ impl EngineSteps {
             return Ok(Some(refused(attempt, message)));
         }
         let since = run.view().started_at.unwrap_or(context.row.created_at);
-        let runs = context.shared.store.runs(&filter).await?;
+        let runs = context.shared.store.runs().list(&filter).await?;
         let candidates = runs.into_iter().filter(|row| {
             row.id != context.row.id && row.view.ended_at.is_some_and(|ended| ended >= since)
         });
@@ -173,7 +173,7 @@ impl EngineSteps {
     /// cannot be read does not count (fail closed).
     async fn is_trusted(&self, other: &RunId) -> Result<bool, Error> {
         let context = &self.context;
-        let Some(source) = context.shared.store.run_source(other).await? else {
+        let Some(source) = context.shared.store.outputs().source_of_run(other).await? else {
             return Ok(false);
         };
         let origin = serde_json::from_value::<Origin>(source.origin);

@@ -40,7 +40,8 @@ pub(super) fn call(
     Ok(async move {
         if let Some(token) = token {
             let hash = crate::answer::token_hash(&token);
-            if let Err(error) = shared.store.add_callback(&hash, &run_id, &attempt, until).await {
+            if let Err(error) = shared.store.callbacks().add(&hash, &run_id, &attempt, until).await
+            {
                 // The call is not made; the flow retries a lost attempt.
                 let outcome = Outcome::Infra { message: error.to_string() };
                 return Input::Ended { attempt, outcome, output: Json::Null };

@@ -81,7 +81,7 @@ pub(super) fn plan(
             Ok(planned) => planned,
             Err(message) => return super::refused(&attempt, message),
         };
-        if let Err(error) = shared.store.put_plan(&planned.plan).await {
+        if let Err(error) = shared.store.plans().put(&planned.plan).await {
             let outcome = Outcome::Infra { message: error.to_string() };
             return Input::Ended { attempt, outcome, output: Json::Null };
         }
@@ -170,7 +170,7 @@ impl ChildRun {
     /// The lease of the child, which is stored then. `None`: another engine has it.
     async fn lease(&self, child: &Child) -> Result<Option<Arc<DriverLease>>, Error> {
         let shared = &self.shared;
-        if shared.store.run(&child.run).await?.is_some() {
+        if shared.store.runs().get(&child.run).await?.is_some() {
             return match DriverLease::take(shared, &child.run).await {
                 Ok(lease) => Ok(Some(Arc::new(lease))),
                 Err(Error::Busy { .. }) => Ok(None),
@@ -193,7 +193,7 @@ impl ChildRun {
         tokio::select! {
             biased;
             _ = stopped => {
-                let is_stored = self.shared.store.run(&child.run).await?.is_some();
+                let is_stored = self.shared.store.runs().get(&child.run).await?.is_some();
                 Ok(if is_stored { Admission::ToEnd } else { Admission::Never })
             }
             slot = self.shared.child_slot(&self.slots, &child.run, self.repo.as_deref()) => {
@@ -210,7 +210,7 @@ impl ChildRun {
         };
         let AttemptNumber { visit, number } = self.at;
         let same = AttemptId::new(format!("{above}:{}:{visit}:{number}", parent.step));
-        let journal = self.shared.store.load_run(above).await?.map(|stored| stored.journal);
+        let journal = self.shared.store.runs().load(above).await?.map(|stored| stored.journal);
         let child = journal.into_iter().flatten().find_map(|(_, fact)| match fact {
             Fact::ChildStarted { attempt, child, .. } if attempt == same => Some(child.run),
             _ => None,
@@ -221,7 +221,7 @@ impl ChildRun {
     async fn create(&self, child: &Child, lease: &DriverLease) -> Result<(), Error> {
         let run = child.run.clone();
         let corrupt = |message: String| Error::Corrupt { run: run.clone(), message };
-        let bytes = self.shared.store.plan(&child.plan).await?;
+        let bytes = self.shared.store.plans().get(&child.plan).await?;
         let missing = || Error::MissingPlan { run: run.clone(), plan: child.plan };
         let plan = Plan::from_json(&bytes.ok_or_else(missing)?)
             .map_err(|error| corrupt(error.to_string()))?;
@@ -242,7 +242,7 @@ impl ChildRun {
         let stopped = self.stopped.borrow().clone();
         if let Some(request) = stopped {
             let now = self.shared.clock.now();
-            self.shared.store.request_cancel(&child.run, request, now).await?;
+            self.shared.store.cancels().request(&child.run, request, now).await?;
         }
         Ok(())
     }

@@ -24,7 +24,7 @@ const MAX_PATHS: usize = 5_000;
 /// [`Error::Store`]; a file cannot be written.
 pub(crate) async fn rebuild(store: &Store, run: &RunId, workspace: &Path) -> Result<bool, Error> {
     let state = |source| Error::State { path: workspace.to_owned(), source };
-    let rows = store.checkpoints(run).await?;
+    let rows = store.checkpoints().list(run).await?;
     if rows.iter().any(|row| row.kind == CheckpointKind::Skipped) {
         return Ok(false);
     }

@@ -54,7 +54,7 @@ async fn failure_case_23_deleted_pods_end_their_runners() {
     }
     let decision = pass(&mut manager).await;
     assert_eq!(decision.drift[&DriftClass::RowWithoutPod], 2);
-    let row = world.store.runner(&taken).await.unwrap().unwrap();
+    let row = world.store.runners().get(&taken).await.unwrap().unwrap();
     assert_eq!((row.state, row.reason.as_deref()), (RunnerState::Gone, Some("its pod is gone")));
     pass(&mut manager).await;
     world.assert_paired().await;
@@ -71,7 +71,7 @@ async fn failure_case_24_evicted_pods_are_lost_even_with_exit_0() {
         pod["status"] = json!({"phase": "Succeeded", "reason": "Evicted"});
     });
     pass(&mut manager).await;
-    let row = world.store.runner(&runner).await.unwrap().unwrap();
+    let row = world.store.runners().get(&runner).await.unwrap().unwrap();
     assert_eq!(row.reason.as_deref(), Some("its pod was evicted"));
     pass(&mut manager).await;
     assert_eq!(end_deleted(&api), 1);
@@ -91,7 +91,7 @@ async fn failure_case_25_memory_limits_are_named() {
         }]});
     });
     pass(&mut manager).await;
-    let row = world.store.runner(&runner).await.unwrap().unwrap();
+    let row = world.store.runners().get(&runner).await.unwrap().unwrap();
     assert_eq!(row.reason.as_deref(), Some("its pod exceeded its memory limit"));
 }
 
@@ -112,7 +112,7 @@ async fn failure_case_29_image_errors_stop_creations() {
         end_deleted(&api);
     }
     assert!(world.rows().await.len() <= 1, "no storm");
-    let pools = world.store.pools().await.unwrap();
+    let pools = world.store.pools().list().await.unwrap();
     assert_eq!(pools[0].degraded.as_deref(), Some("ImagePullBackOff: no such image"));
 }
 
@@ -137,7 +137,7 @@ async fn failure_case_32_restarted_containers_end_runners() {
         }]});
     });
     pass(&mut manager).await;
-    let row = world.store.runner(&runner).await.unwrap().unwrap();
+    let row = world.store.runners().get(&runner).await.unwrap().unwrap();
     assert_eq!(row.reason.as_deref(), Some("a container of its pod was restarted"));
 }
 
@@ -168,7 +168,8 @@ async fn failure_case_35_failed_deletions_are_repeated() {
         api.fail(Verb::Delete, fault);
         world
             .store
-            .change_pool(POOL, PoolChange::Drain(true), plue_runtime::Clock::real().now())
+            .pools()
+            .change(POOL, PoolChange::Drain(true), plue_runtime::Clock::real().now())
             .await
             .unwrap();
         for _ in 0..4 {
@@ -199,7 +200,7 @@ async fn failure_case_38_paused_managers_create_nothing() {
     let mut second = world.manager("e2", 2).await;
     pass(&mut first).await;
     assert_eq!(second.pass(0).await.unwrap(), Pass::NotLeading);
-    world.store.engine_end("e1").await.unwrap();
+    world.store.engines().end("e1").await.unwrap();
     pass(&mut second).await;
     assert_eq!(first.pass(0).await.unwrap(), Pass::NotLeading);
     assert_eq!(api.pods().len(), 2);
@@ -251,7 +252,7 @@ async fn failure_case_42_scaled_down_pools_keep_claimed_pods() {
     }
     let taken = world.take("r1").await.unwrap();
     let none = PoolChange::Scale { min_idle: Some(0), max: Some(0) };
-    world.store.change_pool(POOL, none, plue_runtime::Clock::real().now()).await.unwrap();
+    world.store.pools().change(POOL, none, plue_runtime::Clock::real().now()).await.unwrap();
     for _ in 0..4 {
         pass(&mut manager).await;
         end_deleted(&api);

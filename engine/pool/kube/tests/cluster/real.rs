@@ -51,7 +51,7 @@ async fn real_pods_start_vanish_and_drain() {
     let deleted = Instant::now();
     let gone = loop {
         pass(&mut manager).await;
-        let row = world.store.runner(&taken).await.unwrap().unwrap();
+        let row = world.store.runners().get(&taken).await.unwrap().unwrap();
         if row.state == RunnerState::Gone {
             break row.reason;
         }
@@ -62,7 +62,8 @@ async fn real_pods_start_vanish_and_drain() {
     let drained = Instant::now();
     world
         .store
-        .change_pool(POOL, PoolChange::Drain(true), plue_runtime::Clock::real().now())
+        .pools()
+        .change(POOL, PoolChange::Drain(true), plue_runtime::Clock::real().now())
         .await
         .unwrap();
     while !world.pods.list().await.unwrap().is_empty() || !world.rows().await.is_empty() {

@@ -62,7 +62,7 @@ impl World {
             place: String::new(),
             at: Clock::real().now(),
         };
-        self.store.engine_start(new).await.unwrap();
+        self.store.engines().start(new).await.unwrap();
         let size = Size { min_idle, max: 4, cooldown: SignedDuration::ZERO };
         let strategy = Strategy::Recreate;
         let spec = PoolSpec { template: text("t1"), size, strategy, draining: false };
@@ -76,12 +76,12 @@ impl World {
     }
 
     pub(crate) async fn rows(&self) -> Vec<PodRunnerRow> {
-        self.store.pod_runners(POOL).await.unwrap()
+        self.store.pods().list(POOL).await.unwrap()
     }
 
     /// The session of a runner is ready.
     pub(crate) async fn ready(&self, runner: &RunnerId) {
-        assert!(self.store.runner_ready(runner, 0, Clock::real().now()).await.unwrap());
+        assert!(self.store.runners().ready(runner, 0, Clock::real().now()).await.unwrap());
     }
 
     /// A run takes a warm runner.
@@ -89,7 +89,7 @@ impl World {
         let (pool, scope) = (POOL.to_owned(), "own:a".to_owned());
         let take =
             TakeWarm { pool, run: RunId::new(run), scope, among: None, at: Clock::real().now() };
-        self.store.take_warm(take).await.unwrap()
+        self.store.pods().take_warm(take).await.unwrap()
     }
 
     /// Invariant: each live row has its pod, and each pod its live row.

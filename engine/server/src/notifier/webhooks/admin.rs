@@ -76,7 +76,7 @@ impl WebhookAdmin<'_> {
         }
         let (id, secret) = (self.ids.text(), sign::fresh(self.ids));
         // The secret comes first, so that no message is unsigned.
-        self.store.put_secret(self.keys, &scope_of(&id), CURRENT, secret.as_bytes()).await?;
+        self.store.secrets().put(self.keys, &scope_of(&id), CURRENT, secret.as_bytes()).await?;
         let wanted = |event: &&&str| asked.events.iter().any(|one| one == *event);
         let row = WebhookRow {
             id: id.clone(),
@@ -90,7 +90,7 @@ impl WebhookAdmin<'_> {
             failing_since: None,
             disabled: None,
         };
-        if !self.store.webhook_add(&row).await? {
+        if !self.store.webhooks().add(&row).await? {
             self.forget(&id).await?;
             return Err(WebhookAdminError::Full);
         }
@@ -102,18 +102,18 @@ impl WebhookAdmin<'_> {
     /// # Errors
     /// [`WebhookAdminError`].
     pub async fn rotate(&self, id: &str) -> Result<MadeWebhook, WebhookAdminError> {
-        if self.store.webhook(id).await?.is_none() {
+        if self.store.webhooks().get(id).await?.is_none() {
             return Err(WebhookAdminError::Unknown(id.to_owned()));
         }
         let scope = scope_of(id);
         let secret = sign::fresh(self.ids);
         // This order lets receivers with the old secret verify at every moment.
-        if let Some(old) = self.store.secret(self.keys, &scope, CURRENT).await? {
-            self.store.put_secret(self.keys, &scope, BEFORE, &old).await?;
+        if let Some(old) = self.store.secrets().get(self.keys, &scope, CURRENT).await? {
+            self.store.secrets().put(self.keys, &scope, BEFORE, &old).await?;
             let until = self.clock.now().saturating_add(BOTH).unwrap_or(self.clock.now());
-            self.store.webhook_both_until(id, until).await?;
+            self.store.webhooks().accept_both_until(id, until).await?;
         }
-        self.store.put_secret(self.keys, &scope, CURRENT, secret.as_bytes()).await?;
+        self.store.secrets().put(self.keys, &scope, CURRENT, secret.as_bytes()).await?;
         Ok(MadeWebhook { id: id.to_owned(), secret: secret.to_string() })
     }
 
@@ -127,14 +127,14 @@ impl WebhookAdmin<'_> {
 /// # Errors
 /// The database.
 pub async fn remove(store: &Store, id: &str) -> Result<bool, plue_store::Error> {
-    let there = store.webhook_remove(id).await?;
+    let there = store.webhooks().remove(id).await?;
     forget_secrets(store, id).await?;
     Ok(there)
 }
 
 async fn forget_secrets(store: &Store, id: &str) -> Result<(), plue_store::Error> {
     for name in [CURRENT, BEFORE] {
-        store.forget_secret(&scope_of(id), name).await?;
+        store.secrets().forget(&scope_of(id), name).await?;
     }
     Ok(())
 }

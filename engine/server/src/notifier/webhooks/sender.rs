@@ -121,7 +121,7 @@ impl Sender {
         if self.keys.is_none() {
             return Ok(Vec::new());
         }
-        Ok(self.store.webhooks_due(self.clock.now()).await?)
+        Ok(self.store.webhooks().due(self.clock.now()).await?)
     }
 
     /// Sends to one endpoint for as long as something is due there.
@@ -142,8 +142,8 @@ impl Sender {
     async fn batch(&self, webhook: &str) -> Result<usize, Error> {
         let now = self.clock.now();
         let until = now + CLAIM;
-        let claimed = self.store.webhook_claim(webhook, (now, until), AT_ONCE).await?;
-        let Some(hook) = self.store.webhook(webhook).await? else { return Ok(0) };
+        let claimed = self.store.webhooks().claim(webhook, (now, until), AT_ONCE).await?;
+        let Some(hook) = self.store.webhooks().get(webhook).await? else { return Ok(0) };
         let (count, hook) = (claimed.len(), Arc::new(hook));
         let mut tries = TaskSet::new(&self.tasks, "webhook message");
         for row in claimed {
@@ -174,7 +174,7 @@ impl Sender {
         if let Err(error) = &answered {
             tracing::warn!(webhook = hook.id, message = row.message, %error, "not delivered");
         }
-        let outcome = self.store.webhook_settle(row, &settled).await?;
+        let outcome = self.store.webhooks().settle(row, &settled).await?;
         if let (SettleOutcome::Disabled, Some(disable)) = (outcome, &settled.disable) {
             tracing::warn!(webhook = hook.id, reason = disable.reason, "the webhook is disabled");
         }
@@ -185,7 +185,7 @@ impl Sender {
         let (now, state) = (self.clock.now(), DeliveryState::Failed);
         let note = Some("what it was about is gone".to_owned());
         let gone = Settled { state, at: now, next_at: now, status: None, note, disable: None };
-        self.store.webhook_settle(row, &gone).await?;
+        self.store.webhooks().settle(row, &gone).await?;
         Ok(())
     }
 
@@ -194,8 +194,8 @@ impl Sender {
         let message = match &row.fact {
             None => Some(message::ping(&hook.id, row.created_at)),
             Some((run, seq)) => {
-                let facts = self.store.journal_after(run, seq.saturating_sub(1), 1).await?;
-                let run = self.store.run(run).await?;
+                let facts = self.store.journal().after(run, seq.saturating_sub(1), 1).await?;
+                let run = self.store.runs().get(run).await?;
                 let fact = facts.first().filter(|fact| fact.seq == *seq);
                 run.zip(fact).and_then(|(run, fact)| {
                     message::of_fact(&run, fact, self.public_url.as_deref())
@@ -222,7 +222,7 @@ impl Sender {
         let both = hook.both_until.is_some_and(|until| now < until);
         let names = [Some(CURRENT), both.then_some(BEFORE)];
         for (name, keys) in names.into_iter().flatten().zip(self.keys.iter().cycle()) {
-            let text = self.store.secret(keys, &scope_of(&hook.id), name).await?;
+            let text = self.store.secrets().get(keys, &scope_of(&hook.id), name).await?;
             secrets.extend(text.and_then(|text| Secret::read(std::str::from_utf8(&text).ok()?)));
         }
         if secrets.is_empty() {

@@ -94,7 +94,7 @@ impl Question<'_> {
                 limit: MAX_QUESTIONS,
                 ..RunFilter::default()
             };
-            let rows = store.runs(&filter).await.map_err(|error| from_store(&error))?;
+            let rows = store.runs().list(&filter).await.map_err(|error| from_store(&error))?;
             for row in rows {
                 let loaded = Loaded::read(&store, &row.id).await;
                 let loaded = loaded.map_err(|error| from_executor(&error))?;

@@ -12,11 +12,10 @@ use crate::{
     changes::Shards,
     drive::{ACTIVE, busy, busy_lanes},
     error::Error,
-    op::Op,
-    plain::Plain,
+    handles::{Cancels, Capacity},
+    op::{Op, Plain},
     run::RunRow,
     sql::{Arg, Row, Statement, Tx},
-    store::Store,
 };
 
 /// Prefix of the scopes of the caches of forks.
@@ -28,7 +27,7 @@ const RUNNING: &str = "status = 'running'";
 
 /// The bounds of one engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EnginePlaces {
+pub struct EngineCapacity {
     /// Id of the engine.
     pub engine: String,
     /// Limits of concurrent runs that it applies.
@@ -39,7 +38,7 @@ pub struct EnginePlaces {
     pub seen_at: Timestamp,
 }
 
-/// Bytes that a run has in the database and beside it.
+/// Bytes that a run has in the database and in the blob store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunBytes {
     /// Run that the bytes belong to.
@@ -61,12 +60,12 @@ pub struct RunningBeside {
     pub of_repo: usize,
 }
 
-struct Kept(RunId, u64);
+struct AddBytes(RunId, u64);
 
 /// Runs of forks that are to stop.
 enum Which {
     /// All runs in status `running`.
-    Begun,
+    Running,
     /// Those of a pull request of a repository that are for another head than this one.
     Superseded { repo: String, fork: u64, head: String },
 }
@@ -77,12 +76,12 @@ struct Forks {
     at: Timestamp,
 }
 
-impl Store {
+impl Capacity<'_> {
     /// Puts the bounds of an engine down; engines that were silent for long are forgotten.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn put_places(&self, places: &EnginePlaces) -> Result<(), Error> {
+    pub async fn put(self, places: &EngineCapacity) -> Result<(), Error> {
         let old = places.seen_at.saturating_sub(SEEN_WITHIN);
         let old = old.unwrap_or(Timestamp::UNIX_EPOCH);
         let text = "INSERT INTO engine_places (engine, quotas, disk, seen_at) \
@@ -98,22 +97,22 @@ impl Store {
             ],
         );
         let text = "DELETE FROM engine_places WHERE seen_at < $1";
-        self.write(Plain(vec![put, Statement::new(text, vec![old.into()])])).await
+        self.store.write(Plain(vec![put, Statement::new(text, vec![old.into()])])).await
     }
 
     /// The bounds of the engines that reported within the last 60 s.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn places(&self) -> Result<Vec<EnginePlaces>, Error> {
-        let since = self.clock().now().saturating_sub(SEEN_WITHIN);
+    pub async fn list(self) -> Result<Vec<EngineCapacity>, Error> {
+        let since = self.store.clock().now().saturating_sub(SEEN_WITHIN);
         let since = since.unwrap_or(Timestamp::UNIX_EPOCH);
         let text = "SELECT engine, quotas, disk, seen_at FROM engine_places WHERE seen_at >= $1 \
                     ORDER BY engine";
-        let rows = self.read(Statement::new(text, vec![since.into()])).await?;
+        let rows = self.store.read(Statement::new(text, vec![since.into()])).await?;
         rows.iter()
             .map(|row| {
-                Ok(EnginePlaces {
+                Ok(EngineCapacity {
                     engine: row.text(0)?,
                     quotas: row.json(1)?,
                     low_disk: row.opt_text(2)?,
@@ -127,16 +126,16 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn waits_for_place(&self, run: &RunRow) -> Result<Option<Waits>, Error> {
+    pub async fn waits(self, run: &RunRow) -> Result<Option<Waits>, Error> {
         if run.view.status != RunStatus::Queued {
             return Ok(None);
         }
-        let engines = self.places().await?;
+        let engines = self.list().await?;
         if engines.is_empty() {
             return Ok(None);
         }
-        let of = if self.is_shared() { ACTIVE } else { RUNNING };
-        let rows = self.read(Statement::new(busy_lanes(of), Vec::new())).await?;
+        let of = if self.store.is_shared() { ACTIVE } else { RUNNING };
+        let rows = self.store.read(Statement::new(busy_lanes(of), Vec::new())).await?;
         let mut all = 0;
         for row in &rows {
             all += usize::try_from(row.count(2)?).unwrap_or(usize::MAX);
@@ -158,7 +157,7 @@ impl Store {
     /// # Errors
     /// [`Error`] of the database.
     pub async fn running_beside(
-        &self,
+        self,
         engine: Option<&str>,
         repo: Option<&str>,
     ) -> Result<RunningBeside, Error> {
@@ -168,7 +167,7 @@ impl Store {
              FROM run WHERE status = 'running' \
              OR (status = 'queued' AND (is_child = 1 OR driver IS NOT NULL))";
         let args = vec![engine.unwrap_or_default().into(), repo.unwrap_or_default().into()];
-        let row = self.read_one(Statement::new(text, args)).await?;
+        let row = self.store.read_one(Statement::new(text, args)).await?;
         let (without_parent, of_repo) =
             row.map_or(Ok((0, 0)), |row| Ok::<_, Error>((row.count(0)?, row.count(1)?)))?;
         let count = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
@@ -179,7 +178,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn run_bytes(&self, run: &RunId) -> Result<Option<RunBytes>, Error> {
+    pub async fn run_bytes(self, run: &RunId) -> Result<Option<RunBytes>, Error> {
         self.bytes_where("r.id = $1", run.as_str()).await
     }
 
@@ -187,12 +186,12 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn bytes_of_runner(&self, runner: &RunnerId) -> Result<Option<RunBytes>, Error> {
+    pub async fn bytes_of_runner(self, runner: &RunnerId) -> Result<Option<RunBytes>, Error> {
         let of = "r.id = (SELECT group_key FROM runner WHERE id = $1)";
         self.bytes_where(of, runner.as_str()).await
     }
 
-    async fn bytes_where(&self, condition: &str, of: &str) -> Result<Option<RunBytes>, Error> {
+    async fn bytes_where(self, condition: &str, of: &str) -> Result<Option<RunBytes>, Error> {
         let text = format!(
             "SELECT r.id, r.fork, \
              (SELECT CAST(COALESCE(SUM(a.log_bytes), 0) AS BIGINT) FROM attempt a \
@@ -200,7 +199,7 @@ impl Store {
              (SELECT COALESCE(MAX(b.kept), 0) FROM run_bytes b WHERE b.run_id = r.id) \
              FROM run r WHERE {condition}"
         );
-        let row = self.read_one(Statement::new(text, vec![of.into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![of.into()])).await?;
         let bytes = |row: Row| {
             Ok(RunBytes {
                 run: RunId::new(row.text(0)?),
@@ -216,17 +215,19 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database, also if there is no such run.
-    pub async fn add_run_bytes(&self, run: &RunId, bytes: u64) -> Result<(), Error> {
-        self.write(Kept(run.clone(), bytes)).await
+    pub async fn add_run_bytes(self, run: &RunId, bytes: u64) -> Result<(), Error> {
+        self.store.write(AddBytes(run.clone(), bytes)).await
     }
+}
 
+impl Cancels<'_> {
     /// Requests the cancellation of all running runs of forks. Returns the number of new requests.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn cancel_untrusted(&self, by: &str) -> Result<u64, Error> {
-        let (by, at) = (by.to_owned(), self.clock().now());
-        self.write(Forks { which: Which::Begun, by, at }).await
+    pub async fn request_for_untrusted(self, by: &str) -> Result<u64, Error> {
+        let (by, at) = (by.to_owned(), self.store.clock().now());
+        self.store.write(Forks { which: Which::Running, by, at }).await
     }
 
     /// Requests the cancellation of runs of a fork's pull request that are for another head than
@@ -234,8 +235,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn cancel_superseded(
-        &self,
+    pub async fn request_for_superseded(
+        self,
         repo: &str,
         fork: u64,
         head: &str,
@@ -243,8 +244,8 @@ impl Store {
     ) -> Result<u64, Error> {
         let (repo, head) = (repo.to_owned(), head.to_owned());
         let which = Which::Superseded { repo, fork, head };
-        let (by, at) = (by.to_owned(), self.clock().now());
-        self.write(Forks { which, by, at }).await
+        let (by, at) = (by.to_owned(), self.store.clock().now());
+        self.store.write(Forks { which, by, at }).await
     }
 }
 
@@ -264,7 +265,7 @@ impl Which {
     /// A condition on `run`, whose arguments come first.
     fn condition(&self) -> (&'static str, Vec<Arg>) {
         match self {
-            Self::Begun => ("fork IS NOT NULL AND status = 'running'", Vec::new()),
+            Self::Running => ("fork IS NOT NULL AND status = 'running'", Vec::new()),
             Self::Superseded { repo, fork, head } => (
                 "repo = $1 AND fork = $2 AND sha <> $3 \
                  AND status IN ('queued', 'running', 'waiting')",
@@ -302,7 +303,7 @@ impl Op for Forks {
     }
 }
 
-impl Op for Kept {
+impl Op for AddBytes {
     type Out = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<(), Error> {

@@ -1,8 +1,9 @@
-//! Packed logs of ended attempts on the shelf: one blob for all blocks of an attempt.
+//! Packed logs of ended attempts in the blob store: one blob for all blocks of an attempt.
 //!
-//! Each block's row stays where it is, with all that ranges, lines and numbers are found by; in place of
-//! its bytes it says where they lie. Bytes leave the database only after what lies on the shelf was read
-//! back and is the same. Can be stopped and repeated at any time: the same blocks make the same blob.
+//! Each block's row stays, with all columns that ranges, lines and numbers are found by; its bytes
+//! are replaced by their location. Bytes leave the database only after the offloaded copy was read
+//! back and is the same. Can be stopped and repeated at any time: the same blocks make the same
+//! blob.
 
 use plue_plan::AttemptId;
 use plue_wire::outputs::BlobHash;
@@ -13,13 +14,13 @@ use crate::{
     attempt::Held,
     changes::Shards,
     error::Error,
+    handles::PackedLogs,
     op::Op,
     sql::{Arg, Statement, Tx},
-    store::Store,
 };
 
-/// What a row begins with that says where its bytes lie. No block begins like this: those of zstd begin
-/// with 28 B5 2F FD.
+/// First bytes of a row that has the location of its bytes. No block begins like this: those of
+/// zstd begin with 28 B5 2F FD.
 const MARK: &[u8] = b"plue shelf 1\n";
 /// Blocks that take less room together stay in the database.
 const WORTH_BYTES: u64 = 64 * 1024;
@@ -30,7 +31,7 @@ const BATCH: usize = 200;
 /// Bytes of a blob that are read at once.
 const PART: usize = 4 * 1024 * 1024;
 
-/// Where the bytes of a block lie.
+/// Location of the bytes of a block.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Place {
     blob: [u8; 32],
@@ -49,25 +50,25 @@ struct Move {
 
 struct Settle(AttemptId);
 
-impl Store {
+impl PackedLogs<'_> {
     /// Attempts whose packed log lies in the database, oldest first.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn unshelved(&self, limit: u32) -> Result<Vec<AttemptId>, Error> {
+    pub async fn not_offloaded(self, limit: u32) -> Result<Vec<AttemptId>, Error> {
         let text = "SELECT attempt_id FROM log_shelf WHERE done = 0 ORDER BY attempt_id LIMIT $1";
-        let rows = self.read(Statement::new(text, vec![limit.into()])).await?;
+        let rows = self.store.read(Statement::new(text, vec![limit.into()])).await?;
         rows.iter().map(|row| Ok(AttemptId::new(row.text(0)?))).collect()
     }
 
-    /// Moves the packed log of an ended attempt to the shelf, if it is worth it; tells how many bytes.
-    /// Readers may go on meanwhile.
+    /// Offloads the packed log of an ended attempt, if it is worth it; returns the number of bytes.
+    /// Readers may continue.
     ///
     /// # Errors
-    /// [`Error::Shelf`], [`Error::Corrupt`] if the shelf does not give back what it was given, or
-    /// [`Error`] of the database: then what was not moved is still there.
-    pub async fn shelve_log(&self, attempt: &AttemptId) -> Result<u64, Error> {
-        let mut writer = self.blob_writer();
+    /// [`Error::BlobStore`], [`Error::Corrupt`] if the blob store returns other bytes, or [`Error`]
+    /// of the database: then the log is still in the database.
+    pub async fn offload(self, attempt: &AttemptId) -> Result<u64, Error> {
+        let mut writer = self.store.blobs().writer();
         let mut blocks: Vec<(u64, Place)> = Vec::new();
         let mut before = 0;
         loop {
@@ -83,7 +84,7 @@ impl Store {
             }
         }
         if writer.size() < WORTH_BYTES {
-            self.write(Settle(attempt.clone())).await?;
+            self.store.write(Settle(attempt.clone())).await?;
             return Ok(0);
         }
         let (blob, size) = writer.finish().await?;
@@ -93,29 +94,29 @@ impl Store {
                 .iter()
                 .map(|(seq, place)| Ok((*seq, Place { blob: blob.0, ..place.clone() }.written()?)));
             let rows = rows.collect::<Result<_, Error>>()?;
-            self.write(Move { attempt: attempt.clone(), blob, rows }).await?;
+            self.store.write(Move { attempt: attempt.clone(), blob, rows }).await?;
         }
-        self.write(Settle(attempt.clone())).await?;
+        self.store.write(Settle(attempt.clone())).await?;
         Ok(size)
     }
 
     /// The next blocks behind a number, with their bytes.
-    async fn blocks(&self, attempt: &AttemptId, after: u64) -> Result<Vec<(u64, Vec<u8>)>, Error> {
+    async fn blocks(self, attempt: &AttemptId, after: u64) -> Result<Vec<(u64, Vec<u8>)>, Error> {
         let text = format!(
             "SELECT seq, data FROM log_chunk WHERE attempt_id = $1 AND seq > $2 \
              AND stream = 'block' ORDER BY seq LIMIT {PAGE}"
         );
         let args = vec![attempt.as_str().into(), Arg::count(after)];
-        let rows = self.read(Statement::new(text, args)).await?;
+        let rows = self.store.read(Statement::new(text, args)).await?;
         let data = rows.iter().map(|row| Ok((true, row.bytes(1)?)));
         let data = self.fetched(data.collect::<Result<_, Error>>()?).await?;
         rows.iter().zip(data).map(|(row, data)| Ok((row.count(0)?, data))).collect()
     }
 
-    /// That the shelf gives back what it was given.
-    async fn verify(&self, blob: &BlobHash, size: u64) -> Result<(), Error> {
+    /// Checks that the blob store returns the same bytes.
+    async fn verify(self, blob: &BlobHash, size: u64) -> Result<(), Error> {
         let gone = || Error::Corrupt(format!("blob {blob} is not there"));
-        let mut reader = self.blob_reader(blob).await?.ok_or_else(gone)?;
+        let mut reader = self.store.blobs().reader(blob).await?.ok_or_else(gone)?;
         let mut read = 0;
         while let Some(part) = reader.next(PART).await? {
             read += part.len() as u64;
@@ -123,12 +124,12 @@ impl Store {
         if read == size { Ok(()) } else { Err(gone()) }
     }
 
-    /// What rows hold (whether it is a block, and its bytes), blocks from wherever they lie. Neighbours
-    /// on the shelf are read together.
-    pub(crate) async fn fetched(&self, rows: Vec<(bool, Vec<u8>)>) -> Result<Vec<Vec<u8>>, Error> {
+    /// Content of rows (whether it is a block, and its bytes), with offloaded blocks fetched.
+    /// Neighbours in the blob store are read together.
+    pub(crate) async fn fetched(self, rows: Vec<(bool, Vec<u8>)>) -> Result<Vec<Vec<u8>>, Error> {
         let (mut places, mut data) = (Vec::with_capacity(rows.len()), Vec::new());
         for (is_block, bytes) in rows {
-            // What a process printed may begin like a mark, and is no place.
+            // Output of a process may begin like a mark, and is no location.
             places.push(if is_block { Place::read(&bytes)? } else { None });
             data.push(bytes);
         }
@@ -148,7 +149,8 @@ impl Store {
             }
             let blob = BlobHash(first.blob);
             let most = usize::try_from(end - first.offset).unwrap_or(usize::MAX);
-            let found = self.read_blob(&blob, first.offset, most).await?.unwrap_or_default();
+            let found =
+                self.store.blobs().read(&blob, first.offset, most).await?.unwrap_or_default();
             let mut rest = found.as_slice();
             for (place, bytes) in places[at..to].iter().flatten().zip(&mut data[at..to]) {
                 let (own, after) = rest.split_at(rest.len().min(place.length as usize));

@@ -1,5 +1,5 @@
-//! Requests of other processes to whoever advances a run: the row first, the deed second, and the
-//! row goes only when the deed is in the journal.
+//! Requests of other processes to the driver of a run: the row first, the action second, and the
+//! row is deleted only when the action is in the journal.
 
 use jiff::Timestamp;
 use plue_plan::RunId;
@@ -8,15 +8,14 @@ use crate::{
     changes::Shards,
     deaths::SUSPECT_DEATHS,
     error::Error,
+    handles::Cancels,
     op::Op,
     sql::{Statement, Tx},
-    store::Store,
 };
 
-/// Somebody wants a run to stop.
+/// Request to cancel a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CancelRequest {
-    /// Who.
     pub by: String,
     /// At once instead of TERM, grace, KILL.
     pub kill: bool,
@@ -27,27 +26,27 @@ enum Write {
     Forget(RunId, CancelRequest),
 }
 
-impl Store {
+impl Cancels<'_> {
     /// Asks for a run to stop. A second request can make the first one a kill, never milder.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn request_cancel(
-        &self,
+    pub async fn request(
+        self,
         run: &RunId,
         request: CancelRequest,
         at: Timestamp,
     ) -> Result<(), Error> {
-        self.write(Write::Ask(run.clone(), request, at)).await
+        self.store.write(Write::Ask(run.clone(), request, at)).await
     }
 
     /// The open request for a run to stop.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn cancel_request(&self, run: &RunId) -> Result<Option<CancelRequest>, Error> {
+    pub async fn get(self, run: &RunId) -> Result<Option<CancelRequest>, Error> {
         let text = "SELECT requested_by, forced FROM cancel_request WHERE run_id = $1";
-        let row = self.read_one(Statement::new(text, vec![run.as_str().into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![run.as_str().into()])).await?;
         row.map(|row| Ok(CancelRequest { by: row.text(0)?, kill: row.count(1)? != 0 })).transpose()
     }
 
@@ -55,10 +54,10 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn cancelled_runs(&self, limit: u32) -> Result<Vec<RunId>, Error> {
+    pub async fn runs(self, limit: u32) -> Result<Vec<RunId>, Error> {
         let text = "SELECT r.id FROM cancel_request c JOIN run r ON r.id = c.run_id \
                     WHERE r.status IN ('queued', 'running', 'waiting') ORDER BY r.id LIMIT $1";
-        let rows = self.read(Statement::new(text, vec![limit.into()])).await?;
+        let rows = self.store.read(Statement::new(text, vec![limit.into()])).await?;
         rows.iter().map(|row| Ok(RunId::new(row.text(0)?))).collect()
     }
 
@@ -66,12 +65,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn forget_cancel_request(
-        &self,
-        run: &RunId,
-        answered: &CancelRequest,
-    ) -> Result<(), Error> {
-        self.write(Write::Forget(run.clone(), answered.clone())).await
+    pub async fn forget(self, run: &RunId, answered: &CancelRequest) -> Result<(), Error> {
+        self.store.write(Write::Forget(run.clone(), answered.clone())).await
     }
 }
 

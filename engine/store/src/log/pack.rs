@@ -7,9 +7,9 @@ use crate::{
     attempt::Held,
     changes::Shards,
     error::Error,
+    handles::PackedLogs,
     op::Op,
     sql::{Arg, Statement, Tx},
-    store::Store,
 };
 
 /// Bytes of log in one block; with remarks, a block stays far below [`block::MAX_UNPACKED`].
@@ -32,14 +32,14 @@ struct Replace {
 
 struct Finish(AttemptId);
 
-impl Store {
+impl PackedLogs<'_> {
     /// Attempts that ended with a log that is worth packing and is not packed yet, oldest first.
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn uncompacted(&self, limit: u32) -> Result<Vec<AttemptId>, Error> {
+    pub async fn unpacked(self, limit: u32) -> Result<Vec<AttemptId>, Error> {
         let text = "SELECT id FROM attempt WHERE to_pack = 1 ORDER BY id LIMIT $1";
-        let rows = self.read(Statement::new(text, vec![limit.into()])).await?;
+        let rows = self.store.read(Statement::new(text, vec![limit.into()])).await?;
         rows.iter().map(|row| Ok(AttemptId::new(row.text(0)?))).collect()
     }
 
@@ -48,20 +48,20 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] of the database.
-    pub async fn compact_attempt(&self, attempt: &AttemptId) -> Result<(), Error> {
-        let ended = self.log_stat(attempt).await?.is_some_and(|stat| stat.ended);
+    pub async fn pack(self, attempt: &AttemptId) -> Result<(), Error> {
+        let ended = self.store.logs().stat(attempt).await?.is_some_and(|stat| stat.ended);
         if !ended {
             return Ok(());
         }
         let (mut group, mut size): (Vec<LogPiece>, u64) = (Vec::new(), 0);
         let mut before = self.packed_until(attempt).await?;
         loop {
-            let (pieces, last) = self.page(attempt, before, PAGE).await?;
+            let (pieces, last) = self.store.logs().page(attempt, before, PAGE).await?;
             for piece in pieces {
                 let more = piece.bytes.len() as u64;
                 let full = size + more > BLOCK_BYTES || group.len() >= BLOCK_PIECES;
                 if !group.is_empty() && full {
-                    self.pack(attempt, &std::mem::take(&mut group)).await?;
+                    self.replace_with_block(attempt, &std::mem::take(&mut group)).await?;
                     size = 0;
                 }
                 size += more;
@@ -72,19 +72,23 @@ impl Store {
                 None => break,
             }
         }
-        self.pack(attempt, &group).await?;
-        self.write(Finish(attempt.clone())).await
+        self.replace_with_block(attempt, &group).await?;
+        self.store.write(Finish(attempt.clone())).await
     }
 
     /// The last event of the blocks that an earlier, interrupted call has made.
-    async fn packed_until(&self, attempt: &AttemptId) -> Result<u64, Error> {
+    async fn packed_until(self, attempt: &AttemptId) -> Result<u64, Error> {
         let text = "SELECT COALESCE(MAX(seq), 0) FROM log_chunk \
                     WHERE attempt_id = $1 AND stream = 'block'";
-        let row = self.read_one(Statement::new(text, vec![attempt.as_str().into()])).await?;
+        let row = self.store.read_one(Statement::new(text, vec![attempt.as_str().into()])).await?;
         row.map_or(Ok(0), |row| row.count(0))
     }
 
-    async fn pack(&self, attempt: &AttemptId, pieces: &[LogPiece]) -> Result<(), Error> {
+    async fn replace_with_block(
+        self,
+        attempt: &AttemptId,
+        pieces: &[LogPiece],
+    ) -> Result<(), Error> {
         let (Some(first), Some(last)) = (pieces.first(), pieces.last()) else {
             return Ok(());
         };
@@ -106,14 +110,15 @@ impl Store {
             Arg::count(newlines),
             block::pack(pieces)?.into(),
         ];
-        self.write(Replace {
-            attempt: attempt.clone(),
-            first_seq: first.seq,
-            seq: last.seq,
-            rows: pieces.len() as u64,
-            values,
-        })
-        .await
+        self.store
+            .write(Replace {
+                attempt: attempt.clone(),
+                first_seq: first.seq,
+                seq: last.seq,
+                rows: pieces.len() as u64,
+                values,
+            })
+            .await
     }
 }
 
@@ -128,7 +133,7 @@ impl Op for Replace {
     async fn run(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
         let range =
             vec![self.attempt.as_str().into(), Arg::count(self.first_seq), Arg::count(self.seq)];
-        // The lock keeps two packers apart; the count tells the second one that it is late.
+        // The lock serializes two packers; the count shows the second one that it is late.
         let count = Statement::new(
             "SELECT count(*) FROM log_chunk WHERE attempt_id = $1 AND first_seq >= $2 \
              AND seq <= $3 AND stream <> 'block'",
@@ -162,7 +167,7 @@ impl Op for Finish {
             "UPDATE attempt SET to_pack = 0 WHERE id = $1",
             vec![self.0.as_str().into()],
         ));
-        tx.write(super::shelve::packed(&self.0));
+        tx.write(super::offload::packed(&self.0));
         Ok(())
     }
 
