@@ -243,7 +243,7 @@ mod tests {
     use super::codes::*;
 
     #[test]
-    fn every_code_has_a_page_that_says_what_to_do() {
+    fn every_code_has_a_page_with_advice() {
         let pages = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/errors");
         for code in [
             USAGE,

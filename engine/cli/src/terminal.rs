@@ -205,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colours_stay_and_everything_that_acts_on_the_terminal_goes() {
+    fn colours_pass_and_other_control_sequences_are_removed() {
         for (text, clean) in [
             ("plain", "plain"),
             ("\x1b[31mred\x1b[0m", "\x1b[31mred\x1b[0m\x1b[0m"),
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn no_color_wins_over_a_terminal_and_loses_to_the_flag() {
+    fn no_color_beats_the_terminal_not_the_flag() {
         let environment = Environment::from([("NO_COLOR", "1")]);
         assert!(!Terminal::new(true, None, ColorChoice::Auto, &environment).color);
         assert!(Terminal::new(false, None, ColorChoice::Always, &environment).color);

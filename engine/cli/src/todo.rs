@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn row_2_27_the_rest_of_the_file_stays_as_it_is() {
+    fn row_2_27_the_rest_of_the_file_is_unchanged() {
         let first = placed("# Mine\n- [ ] buy milk", "CI", "- [ ] a\n");
         assert_eq!(
             first,

@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_output_ends_its_fence_and_no_reason_its_cell() {
+    fn outputs_and_reasons_are_escaped_in_documents() {
         let text = fenced(&Json::String("a\n````\n# not a head".to_owned()));
         assert!(text.starts_with("`````text\n") && text.ends_with("\n`````\n"), "{text}");
         assert_eq!(plain("a | b\nc"), "a \\| b c");

@@ -52,7 +52,7 @@ fn row_4_09_state_and_configuration_lie_where_xdg_says() {
 }
 
 #[test]
-fn row_4_16_each_layer_covers_the_one_below_and_origins_tell_which() {
+fn row_4_16_higher_layers_win_and_origins_are_named() {
     let home = tempfile::tempdir().unwrap();
     let repo = tempfile::tempdir().unwrap();
     let home_text = home.path().display().to_string();
@@ -87,7 +87,7 @@ fn a_repository_cannot_choose_the_programs_that_run() {
 }
 
 #[test]
-fn an_unknown_key_is_an_error_with_its_place_and_the_right_spelling() {
+fn unknown_keys_are_errors_with_location_and_suggestion() {
     let repo = tempfile::tempdir().unwrap();
     write(&repo.path().join("plue.toml"), "# limits\nmax_paralel = 3\n");
     let refused =
@@ -98,7 +98,7 @@ fn an_unknown_key_is_an_error_with_its_place_and_the_right_spelling() {
 }
 
 #[test]
-fn rules_of_login_are_read_from_a_file_and_from_a_variable() {
+fn login_rules_come_from_files_and_variables() {
     let home = tempfile::tempdir().unwrap();
     let text = home.path().display().to_string();
     let rule = "group = \"dev\"\nrole = \"reader\"\nrepo = \"acme/app\"\n";

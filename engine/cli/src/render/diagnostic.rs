@@ -107,7 +107,7 @@ mod tests {
     use crate::{args::ColorChoice, config::Environment};
 
     #[test]
-    fn the_caret_stands_under_the_place_also_behind_wide_characters() {
+    fn carets_count_wide_characters_as_two_columns() {
         let root = tempfile::tempdir().unwrap();
         std::fs::write(root.path().join("f.plue.py"), "x = 1\ny = \"日本\" + foo\n").unwrap();
         let span = Span { end_column: Some(15), ..Span::at("f.plue.py", 2, 12) };

@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unfinished_line_of_one_attempt_does_not_run_into_the_next() {
+    fn unfinished_lines_end_with_their_attempt() {
         let mut live = piped(&["a"]);
         live.log("a", b"one").unwrap();
         live.flush("a").unwrap();

@@ -25,8 +25,8 @@ fn lived(bench: &Bench, set: impl Fn(&mut Command)) {
         let mut command = bench.command(args);
         set(&mut command);
         let output = command.output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
     };
     bench.write(".plue.py", WORKFLOW);
     bench.commit();
@@ -45,7 +45,7 @@ fn files(folder: &Path) -> BTreeMap<String, String> {
     names.lines().map(|name| (name.to_owned(), hash(name))).collect()
 }
 
-fn told(command: &mut Command) -> String {
+fn refusal(command: &mut Command) -> String {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
@@ -58,19 +58,19 @@ fn is_of_restore(line: &str) -> bool {
 }
 
 #[test]
-fn a_restored_sqlite_database_is_the_one_that_was_backed_up_to_the_last_row() {
+fn restored_sqlite_databases_equal_their_backups() {
     let bench = Bench::new();
     lived(&bench, |_| {});
     let file = bench.home().join("plue.backup");
     let file = file.to_str().unwrap();
-    bench.plue(&["backup", file]).ends(0).tells(&["everything is in", "key"]);
-    bench.plue(&["backup", file]).ends(2).tells(&["there already"]);
+    bench.plue(&["backup", file]).ends(0).reports(&["everything is in", "key"]);
+    bench.plue(&["backup", file]).ends(2).reports(&["there already"]);
     let elsewhere = bench.home().join("elsewhere");
     let there = ["--state-dir", elsewhere.to_str().unwrap()];
-    bench.plue(&[&there[..], &["restore", file]].concat()).ends(0).tells(&["restored"]);
+    bench.plue(&[&there[..], &["restore", file]].concat()).ends(0).reports(&["restored"]);
     let dump = |state: &Path| {
         let mut shell = Command::new("sqlite3");
-        let text = told(shell.arg("-readonly").arg(state.join("plue.db")).arg(".dump"));
+        let text = refusal(shell.arg("-readonly").arg(state.join("plue.db")).arg(".dump"));
         let lines = text.lines().filter(|line| !is_of_restore(line));
         lines.map(|line| format!("{line}\n")).collect::<String>()
     };
@@ -84,7 +84,7 @@ fn a_restored_sqlite_database_is_the_one_that_was_backed_up_to_the_last_row() {
     assert_eq!(bench.plue(&[&there[..], &["logs", "last"]].concat()).ends(0).stdout, logs);
     bench.plue(&[&there[..], &["migrate"]].concat()).ends(0).shows(&["the tables are of version"]);
     // Nothing is overwritten, and nothing that is no backup is taken for one.
-    bench.plue(&[&there[..], &["restore", file]].concat()).ends(2).tells(&["there already"]);
+    bench.plue(&[&there[..], &["restore", file]].concat()).ends(2).reports(&["there already"]);
     bench.write("no.backup", "no");
     let third = bench.home().join("third");
     let third = ["--state-dir", third.to_str().unwrap(), "restore"];
@@ -94,7 +94,7 @@ fn a_restored_sqlite_database_is_the_one_that_was_backed_up_to_the_last_row() {
 }
 
 #[test]
-fn a_restored_postgres_database_is_the_one_that_was_backed_up_to_the_last_row() {
+fn restored_postgres_databases_equal_their_backups() {
     let (here, there) = (Database::create(), Database::create());
     let bench = Bench::new();
     lived(&bench, |command| {
@@ -103,7 +103,7 @@ fn a_restored_postgres_database_is_the_one_that_was_backed_up_to_the_last_row() 
     let file = bench.home().join("plue.backup");
     let elsewhere = bench.home().join("elsewhere");
     let on = |database: &Database, args: &[&str]| {
-        told(bench.command(args).env("PLUE_DATABASE", database.url()))
+        refusal(bench.command(args).env("PLUE_DATABASE", database.url()))
     };
     on(&here, &["backup", file.to_str().unwrap()]);
     let state = elsewhere.to_str().unwrap();
@@ -111,7 +111,7 @@ fn a_restored_postgres_database_is_the_one_that_was_backed_up_to_the_last_row() 
     let dump = |database: &Database| {
         let mut command = Command::new("pg_dump");
         command.args(["--no-owner", "--data-only", "--inserts", "--dbname", &database.url()]);
-        let text = told(&mut command);
+        let text = refusal(&mut command);
         let lines =
             text.lines().filter(|line| line.starts_with("INSERT") || line.contains("setval"));
         let lines = lines.filter(|line| !is_of_restore(line));
@@ -124,5 +124,5 @@ fn a_restored_postgres_database_is_the_one_that_was_backed_up_to_the_last_row() 
     assert_eq!(dump(&there), kept);
     assert_eq!(files(&elsewhere.join("blobs")), files(&bench.state().join("blobs")));
     let sqlite = bench.plue(&["restore", file.to_str().unwrap()]).ends(2);
-    sqlite.tells(&["the backup is of Postgres"]);
+    sqlite.reports(&["the backup is of Postgres"]);
 }

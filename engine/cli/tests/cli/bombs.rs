@@ -48,7 +48,7 @@ fn schemas_without_a_bound_are_refused_by_validate() {
     let bench = Bench::new();
     for schema in UNBOUNDED {
         bench.write(".plue.py", step_with(schema));
-        bench.plue(&["validate"]).ends(3).tells(&["PLUE-P0072"]);
+        bench.plue(&["validate"]).ends(3).reports(&["PLUE-P0072"]);
     }
 }
 

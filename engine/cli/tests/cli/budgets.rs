@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use crate::{
     scripted::Scripted,
     serve::Served,
-    support::{Bench, Said},
+    support::{Bench, CliOutput},
 };
 
 /// Agents that draw from one budget at the same time.
@@ -52,7 +52,7 @@ fn race(bench: Bench) {
     assert_eq!(status, 201, "{body}");
     let run: Json = serde_json::from_str(&body).unwrap();
     let run = run["id"].as_str().unwrap();
-    // Nobody reads 200 logs here: the events end with the run.
+    // One stream instead of 200 logs: the events end with the run.
     let (status, events) = served.ask("GET", &format!("/api/v1/runs/{run}/events"), None);
     assert!(status == 200 && events.contains("event: end"), "{status} {events}");
     let state = claude.state();
@@ -61,13 +61,13 @@ fn race(bench: Bench) {
     assert!(paid <= LIMIT_MILLI, "{paid} thousandths of a dollar were spent");
     // A reservation is four times the cost of its call, so that much may stay unspent.
     assert!(paid > LIMIT_MILLI / 10, "{paid} thousandths of a dollar were spent");
-    let told = served.get("/api/v1/usage?by=organisation");
-    assert_eq!(told[0]["organisation"], "acme", "{told}");
-    assert_eq!(told[0]["claude"]["calls"], state["requests"], "{told}");
-    let cost = told[0]["claude"]["cost_usd"].as_f64().unwrap();
-    assert!((cost * 1e3 - paid as f64).abs() < 1e-6, "{told}");
-    let told = served.remotely(&["status", "last", "--output", "json"]).json();
-    let steps = told["steps"].as_array().unwrap();
+    let document = served.get("/api/v1/usage?by=organisation");
+    assert_eq!(document[0]["organisation"], "acme", "{document}");
+    assert_eq!(document[0]["claude"]["calls"], state["requests"], "{document}");
+    let cost = document[0]["claude"]["cost_usd"].as_f64().unwrap();
+    assert!((cost * 1e3 - paid as f64).abs() < 1e-6, "{document}");
+    let document = served.remotely(&["status", "last", "--output", "json"]).json();
+    let steps = document["steps"].as_array().unwrap();
     let failed: Vec<_> = steps.iter().filter(|step| step["status"] == "failed").collect();
     assert!(!failed.is_empty() && failed.len() < steps.len(), "{} failed", failed.len());
     for step in failed {
@@ -116,7 +116,7 @@ fn each_budget_of_the_chain_refuses() {
         if !variable.is_empty() {
             command.env(format!("PLUE_CLAUDE_{variable}"), "0.0001");
         }
-        Said::of(claude.with_key(&mut command).output().unwrap()).ends(7);
+        CliOutput::of(claude.with_key(&mut command).output().unwrap()).ends(7);
         let key = format!("`claude.{}`", variable.to_lowercase());
         let raise = if variable.is_empty() { "raise `budget`" } else { &key };
         let spent = "$0.0000 are spent, $0.0000 are reserved";
@@ -126,7 +126,7 @@ fn each_budget_of_the_chain_refuses() {
 }
 
 #[test]
-fn child_runs_draw_from_the_budget_of_their_parent() {
+fn child_runs_use_the_budget_of_their_parent() {
     let claude = Scripted::new(&json!([{ "text": "Fine.", "usage": usage(), "repeat": 2 }]));
     let bench = Bench::new();
     let inner =
@@ -143,18 +143,18 @@ fn child_runs_draw_from_the_budget_of_their_parent() {
     bench.write("outer.plue.py", outer("0.0115"));
     bench.commit();
     let mut command = bench.command(&["run", "outer"]);
-    let ended = Said::of(claude.with_key(&mut command).output().unwrap());
+    let ended = CliOutput::of(claude.with_key(&mut command).output().unwrap());
     ended.ends(7);
     bench.plue(&["explain", "last", "two"]).shows(&["PLUE-L0004: child run ", "step `ask`"]);
     assert_eq!(claude.state()["requests"], 1);
     let runs = bench.plue(&["runs", "--output", "json"]).ends(0).json();
     let child = runs["runs"][0]["id"].as_str().unwrap();
-    let said = bench.plue(&["explain", child, "ask"]);
-    said.shows(&["PLUE-L0004", "which started this one", "$0.0040 are spent"]);
+    let output = bench.plue(&["explain", child, "ask"]);
+    output.shows(&["PLUE-L0004", "which started this one", "$0.0040 are spent"]);
 }
 
 #[test]
-fn tokens_of_a_plan_hold_for_all_its_steps_and_children() {
+fn token_budgets_cover_all_steps_and_children() {
     let answers = || Scripted::new(&json!([{ "text": "Fine.", "usage": usage(), "repeat": 2 }]));
     let ask = |name: &str| format!("Step.llm('{name}', prompt='Go.', max_tokens=300)");
     // An answer has 1,200 tokens; before each about 1,900 are reserved.
@@ -201,7 +201,7 @@ fn usage_is_shown_by_workflow_and_organisation() {
     bench.commit();
     for name in ["one", "two", "two"] {
         let mut command = bench.command(&["run", name]);
-        Said::of(claude.with_key(&mut command).output().unwrap()).ends(0);
+        CliOutput::of(claude.with_key(&mut command).output().unwrap()).ends(0);
     }
     let of = |by: &str| bench.plue(&["usage", "--by", by, "--output", "json"]).ends(0).json();
     let rows = of("workflow")["usage"].clone();

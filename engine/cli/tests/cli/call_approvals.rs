@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 
 use crate::{scripted::Scripted, serve::Served, support::Bench};
 
-/// Two calls that need approval beside one that does not, then the end. The results of the calls are
+/// Two calls that need approval and one that does not, then the end. The results of the calls are
 /// expected to hold these texts.
 fn script(first: &str, second: &str) -> Json {
     json!([
@@ -41,10 +41,10 @@ fn start(claude: &Scripted, bench: &Bench) -> Child {
 /// Ids of the calls that wait, once there are so many.
 fn calls(bench: &Bench, count: usize) -> Vec<String> {
     loop {
-        let told = bench.plue(&["approvals", "--output", "json"]);
-        if told.code == 0 {
-            let told = told.json();
-            let found = told["approvals"].as_array().unwrap().iter();
+        let output = bench.plue(&["approvals", "--output", "json"]);
+        if output.code == 0 {
+            let output = output.json();
+            let found = output["approvals"].as_array().unwrap().iter();
             let ids: Vec<_> =
                 found.map(|one| one["call"]["id"].as_str().unwrap().to_owned()).collect();
             if ids.len() == count {
@@ -59,34 +59,34 @@ fn file(bench: &Bench, name: &str) -> Option<String> {
 }
 
 #[test]
-fn calls_wait_until_people_decide_and_replays_take_the_decisions() {
+fn calls_wait_for_decisions_and_replays_reuse_them() {
     let claude = Scripted::new(&script("pushed", "rejected by .*: not on a Friday"));
     let bench = Bench::with(&workflow(""));
     let left = claude.plue(&bench, &["run", "--no-input"]).ends(6);
-    left.tells(&["plue approve", "--call toolu_A"]);
+    left.reports(&["plue approve", "--call toolu_A"]);
     assert_eq!(file(&bench, "ran"), None, "no call ran unapproved");
     assert_eq!(file(&bench, "note").as_deref(), Some("free"), "the other call went on");
-    let told = bench.plue(&["status", "--output", "json"]).ends(0).json();
-    assert_eq!(told["run"]["status"], "waiting", "{told}");
-    let call = &told["waiting"][1]["call"];
-    assert_eq!((&call["id"], &call["tool"]), (&json!("toolu_B"), &json!("bash")), "{told}");
+    let document = bench.plue(&["status", "--output", "json"]).ends(0).json();
+    assert_eq!(document["run"]["status"], "waiting", "{document}");
+    let call = &document["waiting"][1]["call"];
+    assert_eq!((&call["id"], &call["tool"]), (&json!("toolu_B"), &json!("bash")), "{document}");
     assert_eq!(call["arguments"], r#"{"command":"echo y >> ran # \u202e"}"#, "nothing is hidden");
-    bench.plue(&["status"]).ends(0).tells(&["--call toolu_A", "--call toolu_B"]);
+    bench.plue(&["status"]).ends(0).reports(&["--call toolu_A", "--call toolu_B"]);
     assert_eq!(calls(&bench, 2), ["toolu_A", "toolu_B"]);
     bench.plue(&["approvals"]).ends(0).shows(&["toolu_A", "echo x >> ran"]);
 
     let which = bench.plue(&["approve", "last", "ask"]).ends(2);
-    which.tells(&["2 calls of step `ask`", "toolu_A: bash", "--call ID"]);
-    bench.plue(&["approve", "last", "ask", "--call", "toolu_Z"]).ends(2).tells(&["toolu_Z"]);
+    which.reports(&["2 calls of step `ask`", "toolu_A: bash", "--call ID"]);
+    bench.plue(&["approve", "last", "ask", "--call", "toolu_Z"]).ends(2).reports(&["toolu_Z"]);
     let long = "x".repeat(5_000);
     bench.plue(&["reject", "last", "ask", "--call", "toolu_A", "--message", &long]).ends(2);
     let yes = bench.plue(&["approve", "last", "ask", "--call", "toolu_A"]).ends(0);
-    yes.tells(&["approved toolu_A: bash", "echo pushed", "plue resume"]);
+    yes.reports(&["approved toolu_A: bash", "echo pushed", "plue resume"]);
     let twice = bench.plue(&["reject", "last", "ask", "--call", "toolu_A"]).ends(2);
-    twice.tells(&["answered already"]);
+    twice.reports(&["answered already"]);
     let message = ["--message", "not on a Friday"];
     let no = [&["reject", "last", "ask", "--call", "toolu_B"][..], &message].concat();
-    bench.plue(&no).ends(0).tells(&["rejected toolu_B"]);
+    bench.plue(&no).ends(0).reports(&["rejected toolu_B"]);
 
     claude.plue(&bench, &["resume"]).ends(0);
     claude.asked(2);
@@ -113,17 +113,17 @@ fn calls_wait_until_people_decide_and_replays_take_the_decisions() {
 }
 
 #[test]
-fn a_run_goes_on_as_soon_as_another_process_decides() {
+fn runs_continue_when_another_process_decides() {
     let claude = Scripted::new(&script("pushed", "exit|y|no output|"));
     let bench = Bench::with(&workflow(""));
     let mut run = start(&claude, &bench);
     calls(&bench, 2);
     let all = bench.plue(&["approve", "last", "ask", "--all"]).ends(0);
-    all.tells(&["approved toolu_A", "approved toolu_B"]);
+    all.reports(&["approved toolu_A", "approved toolu_B"]);
     assert!(run.wait().unwrap().success());
     let ran = file(&bench, "ran").unwrap();
     assert_eq!(ran.lines().count(), 2, "{ran}");
-    bench.plue(&["approve", "last", "ask", "--all"]).ends(2).tells(&["no call of step `ask`"]);
+    bench.plue(&["approve", "last", "ask", "--all"]).ends(2).reports(&["no call of step `ask`"]);
 }
 
 #[test]
@@ -144,8 +144,11 @@ fn cancelled_runs_wait_for_no_decision() {
     calls(&bench, 2);
     bench.plue(&["cancel", "last"]).ends(0);
     assert!(!run.wait().unwrap().success());
-    let told = bench.plue(&["status", "--output", "json"]).ends(0).json();
-    assert_eq!((&told["run"]["status"], &told["waiting"]), (&json!("cancelled"), &json!([])));
+    let document = bench.plue(&["status", "--output", "json"]).ends(0).json();
+    assert_eq!(
+        (&document["run"]["status"], &document["waiting"]),
+        (&json!("cancelled"), &json!([]))
+    );
     assert_eq!(file(&bench, "ran"), None);
 }
 
@@ -165,7 +168,7 @@ fn roles_add_approvals_and_slips_are_refused() {
 
     let slip = workflow("").replace("approve=['bash']", "approve=['bsah']");
     bench.write(".plue.py", slip);
-    bench.plue(&["validate"]).ends(3).tells(&["PLUE-P0083", "`bsah`"]);
+    bench.plue(&["validate"]).ends(3).reports(&["PLUE-P0083", "`bsah`"]);
     bench.write(".plue.py", "def workflow():\n    return Plan(name='CI', steps=[Step.llm('ask', prompt='Go.', role='careful', approve=['bsah'])])\n");
     bench.write(".plue/roles/careful.md", role.replace("approve: [bash, fetch]", "tools: [bash]"));
     claude.plue(&bench, &["run"]).ends(1);
@@ -173,14 +176,14 @@ fn roles_add_approvals_and_slips_are_refused() {
 }
 
 #[test]
-fn servers_take_decisions_about_named_calls_from_maintainers_only() {
+fn only_maintainers_decide_named_calls_on_servers() {
     let claude = Scripted::new(&script("pushed", "rejected by test"));
     let variables = [("ANTHROPIC_API_KEY", "sk-ant-canary"), ("ANTHROPIC_BASE_URL", &claude.url)];
     let mut served = Served::in_environment(&variables);
     served.bench.write(".plue.py", workflow(""));
     served.push();
-    let said = served.remotely(&["run", "CI", "--no-wait", "--output", "json"]).ends(6);
-    let run = said.json()["run"].as_str().unwrap().to_owned();
+    let output = served.remotely(&["run", "CI", "--no-wait", "--output", "json"]).ends(6);
+    let run = output.json()["run"].as_str().unwrap().to_owned();
     let items = loop {
         let items = served.get("/api/v1/approvals")["items"].take();
         if items.as_array().unwrap().len() == 2 {
@@ -188,7 +191,7 @@ fn servers_take_decisions_about_named_calls_from_maintainers_only() {
         }
     };
     assert_eq!(items[0]["call"]["id"], "toolu_A", "{items}");
-    served.remotely(&["status", &run]).ends(0).tells(&["--call toolu_B"]);
+    served.remotely(&["status", &run]).ends(0).reports(&["--call toolu_B"]);
     served.remotely(&["approvals"]).ends(0).shows(&["toolu_A", "echo pushed"]);
     let page = served.page(&format!("/runs/{run}"));
     assert!(page.contains("waits for approval of bash") && page.contains("echo pushed"), "{page}");
@@ -203,13 +206,13 @@ fn servers_take_decisions_about_named_calls_from_maintainers_only() {
     served.token = ours;
     let gone = json!({ "approve": true, "call": "toolu_Z" });
     assert_eq!(served.ask("POST", &path, Some(&gone)).0, 409);
-    served.remotely(&["approve", &run, "ask"]).ends(2).tells(&["2 calls"]);
+    served.remotely(&["approve", &run, "ask"]).ends(2).reports(&["2 calls"]);
     assert_eq!(served.ask("POST", &path, Some(&yes)).0, 200);
     assert_eq!(served.ask("POST", &path, Some(&yes)).0, 409, "once");
     served
         .remotely(&["reject", &run, "ask", "--call", "toolu_B"])
         .ends(0)
-        .tells(&["rejected toolu_B"]);
+        .reports(&["rejected toolu_B"]);
     served.remotely(&["logs", "-f", &run, "ask"]).ends(0).shows(&["test approved bash (toolu_A)"]);
     while served.get(&format!("/api/v1/runs/{run}"))["status"] != "success" {}
     claude.asked(2);

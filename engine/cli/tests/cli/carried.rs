@@ -1,6 +1,6 @@
 //! `--step` and `--from` with outputs and artifacts of an earlier run.
 
-use crate::support::{Bench, Said};
+use crate::support::{Bench, CliOutput};
 
 const RELEASE: &str = r#"
 def workflow():
@@ -22,7 +22,7 @@ fn newest_run(bench: &Bench) -> String {
     runs["runs"][0]["id"].as_str().unwrap().to_owned()
 }
 
-fn log(bench: &Bench, step: &str) -> Said {
+fn log(bench: &Bench, step: &str) -> CliOutput {
     bench.plue(&["logs", "last", step]).ends(0)
 }
 
@@ -36,14 +36,14 @@ fn runs_from_a_step_have_earlier_outputs() {
 
     bench.write("passes", "");
     let from = bench.plue(&["run", "--from", "publish"]).ends(0);
-    from.tells(&["outputs of `version`, `build` are those of run", &first]);
+    from.reports(&["outputs of `version`, `build` are those of run", &first]);
     log(&bench, "publish").shows(&[&format!("publishing {tag} with 3")]);
     log(&bench, "announce").shows(&[&format!("announcing {tag}")]);
     let why = bench.plue(&["explain", "last", "version"]).ends(0);
     why.shows(&[&format!("its output is that of run {first}")]);
 
     // The last run of the plan is the one before; the outputs are still those of the first.
-    bench.plue(&["run", "--step", "announce"]).ends(0).tells(&["outputs of"]);
+    bench.plue(&["run", "--step", "announce"]).ends(0).reports(&["outputs of"]);
     log(&bench, "announce").shows(&[&format!("announcing {tag}")]);
     bench.plue(&["explain", "last", "version"]).ends(0).shows(&[&first]);
 }
@@ -55,7 +55,7 @@ fn missing_artifacts_of_earlier_runs_are_put_back() {
     bench.plue(&["run"]).ends(0);
     std::fs::remove_file(bench.repo().join("dist.txt")).unwrap();
     let again = bench.plue(&["run", "--from", "publish"]).ends(0);
-    again.tells(&["1 missing artifact is put back"]);
+    again.reports(&["1 missing artifact is put back"]);
     log(&bench, "publish").shows(&["with 3"]);
 
     bench.write("dist.txt", "mine\n");
@@ -64,21 +64,21 @@ fn missing_artifacts_of_earlier_runs_are_put_back() {
 }
 
 #[test]
-fn runs_without_an_earlier_one_name_the_way_out() {
+fn runs_without_an_earlier_one_advise_carry() {
     let bench = Bench::with(RELEASE);
     bench.write("passes", "");
     let alone = bench.plue(&["run", "--step", "announce"]).ends(1);
-    alone.tells(&["no earlier run of this plan has outputs of", "`version`", "--carry RUN"]);
+    alone.reports(&["no earlier run of this plan has outputs of", "`version`", "--carry RUN"]);
     bench.plue(&["run"]).ends(0);
     let whole = newest_run(&bench);
 
     // Another plan: not taken by itself, but where it is named.
     bench.write(".plue.py", RELEASE.replace("announcing", "telling of"));
-    bench.plue(&["run", "--step", "announce"]).ends(1).tells(&["no earlier run of this plan"]);
+    bench.plue(&["run", "--step", "announce"]).ends(1).reports(&["no earlier run of this plan"]);
     let named = bench.plue(&["run", "--step", "announce", "--carry", &whole]).ends(0);
-    named.tells(&["are those of run", &whole]);
+    named.reports(&["are those of run", &whole]);
     log(&bench, "announce").shows(&["telling of v1-"]);
-    bench.plue(&["run", "--carry", "last"]).ends(2).tells(&["--step and --from"]);
+    bench.plue(&["run", "--carry", "last"]).ends(2).reports(&["--step and --from"]);
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn failed_steps_of_earlier_runs_carry_nothing() {
     bench.write("broken", "");
     bench.plue(&["run"]).ends(1);
     let from = bench.plue(&["run", "--from", "publish"]);
-    from.tells(&["has no outputs of `build`", "outputs of `version` are those"]);
+    from.reports(&["has no outputs of `build`", "outputs of `version` are those"]);
     // Its condition asks for a build that succeeded.
     from.ends(0);
 }

@@ -6,8 +6,8 @@ use serde_json::Value as Json;
 
 use crate::{
     forge::{Forge, Served as Watched},
+    forks::own_isolation,
     serve::Served,
-    strangers::own_isolation,
 };
 
 /// A workflow whose only step runs these Git commands in its workspace.
@@ -42,7 +42,7 @@ fn tagged(served: &Served, source: &str) {
 }
 
 #[test]
-fn plans_and_steps_choose_the_history_and_its_tags() {
+fn plans_and_steps_choose_history_and_tags() {
     let served = Served::start();
     let asked = "git rev-list --count HEAD; git tag; git rev-parse --is-shallow-repository";
     tagged(&served, &workflow(" checkout=Checkout(fetch_depth=1, tags=False),", asked));

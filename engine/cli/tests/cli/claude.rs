@@ -5,13 +5,13 @@ use serde_json::{Value as Json, json};
 use crate::{
     scripted::Scripted,
     serve::Served,
-    support::{Bench, Said, snapshot},
+    support::{Bench, CliOutput, snapshot},
 };
 
 impl Scripted {
     /// `plue` with this server and a key.
-    pub(crate) fn plue(&self, bench: &Bench, args: &[&str]) -> Said {
-        Said::of(self.with_key(&mut bench.command(args)).output().unwrap())
+    pub(crate) fn plue(&self, bench: &Bench, args: &[&str]) -> CliOutput {
+        CliOutput::of(self.with_key(&mut bench.command(args)).output().unwrap())
     }
 
     /// It was asked so often, and no request was against the API's rules.
@@ -131,19 +131,19 @@ fn usage_and_cost_are_shown() {
     let file = bench.home().join("plue.prom");
     claude.plue(&bench, &["run", "--metrics-file", file.to_str().unwrap()]).ends(0);
     claude.asked(2);
-    let told = bench.plue(&["status", "last", "--output", "json"]).ends(0).json();
-    let sum = &told["usage"];
-    assert_eq!((&sum["calls"], &sum["input_tokens"]), (&json!(2), &json!(2_000)), "{told}");
+    let document = bench.plue(&["status", "last", "--output", "json"]).ends(0).json();
+    let sum = &document["usage"];
+    assert_eq!((&sum["calls"], &sum["input_tokens"]), (&json!(2), &json!(2_000)), "{document}");
     assert_eq!((&sum["output_tokens"], &sum["cache_read_tokens"]), (&json!(14), &json!(40)));
     assert_eq!(sum["cache_write_tokens"], 10);
     let step = |name: &str| {
-        let steps = told["steps"].as_array().unwrap();
+        let steps = document["steps"].as_array().unwrap();
         steps.iter().find(|step| step["step"] == name).unwrap()["usage"].clone()
     };
     assert_eq!(step("ask"), step("again"));
     assert_eq!(step("no"), Json::Null);
     let cost = |usage: &Json| usage["cost_usd"].as_f64().unwrap();
-    assert!(cost(sum) > 0.0 && (cost(sum) - 2.0 * cost(&step("ask"))).abs() < 1e-9, "{told}");
+    assert!(cost(sum) > 0.0 && (cost(sum) - 2.0 * cost(&step("ask"))).abs() < 1e-9, "{document}");
     let text = bench.plue(&["status", "last"]).ends(0);
     text.shows(&["CLAUDE", "TOKENS IN", "again", "1000", &format!("${:.4}", cost(sum))]);
     let metrics = std::fs::read_to_string(file).unwrap();
@@ -162,13 +162,13 @@ fn usage_and_cost_are_shown() {
 fn runs_without_claude_show_no_usage() {
     let bench = Bench::with(&workflow("Step.bash('no', 'true')"));
     bench.plue(&["run"]).ends(0);
-    let told = bench.plue(&["status", "last", "--output", "json"]).ends(0);
-    assert!(!told.stdout.contains("usage"), "{}", told.stdout);
+    let output = bench.plue(&["status", "last", "--output", "json"]).ends(0);
+    assert!(!output.stdout.contains("usage"), "{}", output.stdout);
     assert!(!bench.plue(&["status", "last"]).ends(0).stdout.contains("CLAUDE"));
 }
 
 #[test]
-fn servers_tell_usage_and_limits() {
+fn servers_report_usage_and_limits() {
     let script = json!([{
         "tool_calls": [{ "name": "bash", "input": { "command": "echo x" } }], "repeat": "forever",
     }]);
@@ -182,18 +182,18 @@ fn servers_tell_usage_and_limits() {
     served.bench.write(".plue.py", source);
     served.push();
     served.remotely(&["run", "CI"]).ends(7);
-    let told = served.remotely(&["status", "last", "--output", "json"]).ends(0).json();
-    assert_eq!(told["usage"]["calls"], 2, "{told}");
-    let run = told["run"]["id"].as_str().unwrap();
+    let document = served.remotely(&["status", "last", "--output", "json"]).ends(0).json();
+    assert_eq!(document["usage"]["calls"], 2, "{document}");
+    let run = document["run"]["id"].as_str().unwrap();
     let steps = served.get(&format!("/api/v1/runs/{run}/steps"));
-    assert_eq!(steps[0]["usage"], told["usage"]);
+    assert_eq!(steps[0]["usage"], document["usage"]);
     let (_, metrics) = served.ask("GET", "/metrics", None);
     let calls = "plue_claude_calls_total{outcome=\"answered\"} 2";
     assert!(metrics.lines().any(|line| line == calls), "{metrics}");
 }
 
 #[test]
-fn steps_without_a_key_say_so() {
+fn steps_without_a_key_fail_with_advice() {
     let bench = Bench::with(&workflow("Step.llm('ask', prompt='Look.')"));
     bench.plue(&["run"]).ends(1);
     bench.plue(&["explain", "last", "ask"]).shows(&["PLUE-L0001", "ANTHROPIC_API_KEY"]);
@@ -313,7 +313,7 @@ fn fetch_reaches_allowed_hosts_only() {
     let bench = Bench::with(&workflow(step));
     let mut command = bench.command(&["run"]);
     command.env("PLUE_CLAUDE_FETCH_HOSTS", "127.0.0.1:3");
-    Said::of(claude.with_key(&mut command).output().unwrap()).ends(0);
+    CliOutput::of(claude.with_key(&mut command).output().unwrap()).ends(0);
     claude.asked(2);
 }
 

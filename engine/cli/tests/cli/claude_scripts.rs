@@ -1,4 +1,4 @@
-//! Scripts and recorded streams of Claude, each through the program, as its description says.
+//! Scripts and recorded streams of Claude, each through the program, as its description requires.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 
 use crate::{
     scripted::Scripted,
-    support::{Bench, Said},
+    support::{Bench, CliOutput},
 };
 
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/claude-scripts");
@@ -18,7 +18,7 @@ const PIECES: [u32; 3] = [0, 1, 7];
 struct Played {
     claude: Scripted,
     bench: Bench,
-    run: Said,
+    run: CliOutput,
 }
 
 // === impl Played ===

@@ -35,11 +35,11 @@ outputs: {findings: "${context.findings}"}
 fn joined(merge: &str) -> Json {
     let bench = Bench::new();
     bench.write("fan.plue.yaml", FAN_OUT.replace("MERGE", merge));
-    bench.plue(&["run"]).ends(0).tells(&["5 succeeded"]);
-    let told = bench.plue(&["logs", "last", "join"]).ends(0).stdout;
+    bench.plue(&["run"]).ends(0).reports(&["5 succeeded"]);
+    let stdout = bench.plue(&["logs", "last", "join"]).ends(0).stdout;
     bench.plue(&["explain", "last", "join"]).ends(0).shows(&["context.findings"]);
-    let first = told.lines().find(|line| line.starts_with(['[', '{'])).unwrap();
-    assert!(told.contains(&format!("All: {first}")), "{told}");
+    let first = stdout.lines().find(|line| line.starts_with(['[', '{'])).unwrap();
+    assert!(stdout.contains(&format!("All: {first}")), "{stdout}");
     serde_json::from_str(first).unwrap()
 }
 
@@ -56,21 +56,22 @@ fn row_4_05_four_parallel_writers_make_one_list_or_map() {
 fn row_4_05_parallel_writers_without_a_reducer_are_refused() {
     let bench = Bench::new();
     bench.write("fan.plue.yaml", FAN_OUT.replace("MERGE", "error"));
-    let told = ["PLUE-P0086", "`findings`", "step `a`", "as step `d` does", "merge", "depends_on"];
-    bench.plue(&["validate"]).ends(3).tells(&told);
-    bench.plue(&["run"]).ends(3).tells(&["PLUE-P0086"]);
+    let expected =
+        ["PLUE-P0086", "`findings`", "step `a`", "as step `d` does", "merge", "depends_on"];
+    bench.plue(&["validate"]).ends(3).reports(&expected);
+    bench.plue(&["run"]).ends(3).reports(&["PLUE-P0086"]);
     bench.write("fan.plue.yaml", FAN_OUT.replace("MERGE", "lst"));
-    bench.plue(&["validate"]).ends(3).tells(&["`lst`", "did you mean `last`?", "1 error"]);
+    bench.plue(&["validate"]).ends(3).reports(&["`lst`", "did you mean `last`?", "1 error"]);
 }
 
 #[test]
-fn row_4_04_values_that_do_not_fit_the_type_of_their_key_fail_the_step() {
+fn row_4_04_values_of_the_wrong_type_fail_the_step() {
     let bench = Bench::new();
     let wrong = FAN_OUT.replace("MERGE", "list").replace("level=4", "depth=4");
     bench.write("fan.plue.yaml", wrong);
     bench.plue(&["run"]).ends(1);
-    let told = ["PLUE-P0087", "level", "context key"];
-    bench.plue(&["explain", "last", "d"]).ends(0).shows(&told);
+    let expected = ["PLUE-P0087", "level", "context key"];
+    bench.plue(&["explain", "last", "d"]).ends(0).shows(&expected);
 }
 
 #[test]
@@ -93,12 +94,12 @@ tasks:
 "#,
     );
     bench.plue(&["run"]).ends(0);
-    let told = bench.plue(&["logs", "last", "join"]).ends(0).stdout;
-    assert_eq!(told, "{\"a\":\"one\"} no plan\n");
+    let stdout = bench.plue(&["logs", "last", "join"]).ends(0).stdout;
+    assert_eq!(stdout, "{\"a\":\"one\"} no plan\n");
 }
 
 #[test]
-fn row_4_04_keys_are_the_same_plan_in_both_languages_and_shown_by_name() {
+fn row_4_04_keys_are_equal_in_both_languages() {
     let bench = Bench::new();
     bench.write(
         "a.plue.yaml",
@@ -152,7 +153,7 @@ def workflow():
     return Plan(name="x", context=[Key("k")], steps=[Step.bash("a", "true", writes="q"), Step.bash("b", "true", env={"X": ref(Key("k"))})])
 "#,
     );
-    bench.plue(&["validate", "b.plue.py"]).ends(3).tells(&["PLUE-P0085", "PLUE-P0030"]);
+    bench.plue(&["validate", "b.plue.py"]).ends(3).reports(&["PLUE-P0085", "PLUE-P0030"]);
 }
 
 #[test]
@@ -190,7 +191,7 @@ fn row_4_03_four_agents_hand_on_typed_values() {
     let bench = Bench::new();
     bench.plue(&["template", "new", "hello-multi-agent"]).ends(0);
     let run = |args: &[&str]| claude.plue(&bench, args);
-    run(&["run"]).ends(0).tells(&["4 succeeded"]);
+    run(&["run"]).ends(0).reports(&["4 succeeded"]);
     assert_eq!(claude.state()["violations"], json!([]));
     let shown = run(&["status", "last", "--output", "json"]).ends(0).json();
     let expected = json!({

@@ -1,4 +1,4 @@
-//! A default that is said is no other plan than one that is left out, in every language.
+//! Explicit defaults give the same plan as omitted ones, in every language.
 
 use std::process::Command;
 
@@ -22,7 +22,7 @@ def workflow():
     )
 "#;
 
-const SAID: &str = r#"
+const EXPLICIT: &str = r#"
 def workflow():
     common = dict(depends_on=[], name=None, when=None, env={}, secrets=[], on_failure="fail", resources={},
                   artifacts=[], services=[], pure=False, interactive=False)
@@ -65,7 +65,7 @@ tasks:
   - {id: w, uses: wait, duration: 1m}
 "#;
 
-const SAID_YAML: &str = r#"
+const EXPLICIT_YAML: &str = r#"
 version: "1.0"
 name: D
 metadata: {tags: []}
@@ -100,13 +100,13 @@ tasks:
 "#;
 
 #[test]
-fn row_2_01_a_default_that_is_said_changes_no_hash_in_any_language() {
+fn row_2_01_explicit_defaults_change_no_hash() {
     let bench = Bench::new();
     let files = [
         ("bare.plue.py", BARE),
-        ("said.plue.py", SAID),
+        ("explicit.plue.py", EXPLICIT),
         ("bare.plue.yaml", BARE_YAML),
-        ("said.plue.yaml", SAID_YAML),
+        ("explicit.plue.yaml", EXPLICIT_YAML),
     ];
     let mut plans = Vec::new();
     for (name, text) in files {
@@ -115,12 +115,12 @@ fn row_2_01_a_default_that_is_said_changes_no_hash_in_any_language() {
         plans.push((name, plan));
     }
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../python");
-    for name in ["bare.plue.py", "said.plue.py"] {
+    for name in ["bare.plue.py", "explicit.plue.py"] {
         let mut python = Command::new("python3");
         python.args(["-m", "plue", name]).current_dir(bench.repo()).env("PYTHONPATH", root);
-        let said = python.output().unwrap();
-        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
-        plans.push(("python -m plue", String::from_utf8(said.stdout).unwrap()));
+        let output = python.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        plans.push(("python -m plue", String::from_utf8(output.stdout).unwrap()));
     }
     for (name, plan) in &plans {
         assert_eq!(*plan, plans[0].1, "{name}");
@@ -128,7 +128,7 @@ fn row_2_01_a_default_that_is_said_changes_no_hash_in_any_language() {
 }
 
 #[test]
-fn a_length_that_is_no_default_stays_as_it_was_written() {
+fn durations_other_than_defaults_stay_as_written() {
     let bench = Bench::new();
     for (text, written) in [("\"61m\"", "61m"), ("3601", "3601s"), ("\"1h1ms\"", "1h1ms")] {
         let plan = format!(

@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use crate::{
     scripted::Scripted,
     serve::Served,
-    support::{Bench, Said},
+    support::{Bench, CliOutput},
 };
 
 const REVIEWER: &str =
@@ -33,7 +33,7 @@ fn roles(bench: &Bench) {
     bench.write(".plue/roles/tester.md", TESTER);
 }
 
-fn run(claude: &Scripted, bench: &Bench) -> Said {
+fn run(claude: &Scripted, bench: &Bench) -> CliOutput {
     claude.plue(bench, &["run"])
 }
 
@@ -57,7 +57,7 @@ fn lead(calls: Json) -> Json {
     json!({ "match": of("Lead.", 1), "tool_calls": calls, "usage": usage() })
 }
 
-fn says(prompt: &str, messages: u64, text: &str) -> Json {
+fn text_turn(prompt: &str, messages: u64, text: &str) -> Json {
     json!({ "match": of(prompt, messages), "text": text, "usage": usage() })
 }
 
@@ -91,12 +91,12 @@ fn two() -> Json {
             ]),
         ),
         with(
-            says("Review it.", 3, "Reviewed."),
+            text_turn("Review it.", 3, "Reviewed."),
             json!([{ "path": "messages.-1.content.0", "matches": "code" }])
         ),
-        with(says("Test it.", 1, "Tested."), json!([{ "path": "tools", "exists": false }])),
+        with(text_turn("Test it.", 1, "Tested."), json!([{ "path": "tools", "exists": false }])),
         with(
-            says("Lead.", 3, "Done."),
+            text_turn("Lead.", 3, "Done."),
             json!([
                 { "path": "messages.-1.content.0.content", "equals": "Reviewed." },
                 { "path": "messages.-1.content.1.content", "equals": "Tested." },
@@ -140,10 +140,10 @@ fn agents_work_for_the_one_that_started_them() {
         "> Review it.",
         "── lead › tester 2 ──",
     ]);
-    let told = bench.plue(&["transcript", "last", "--output", "json"]).ends(0).json();
+    let document = bench.plue(&["transcript", "last", "--output", "json"]).ends(0).json();
     let agents: Vec<_> =
-        told["facts"].as_array().unwrap().iter().map(|fact| &fact["agent"]).collect();
-    assert!(agents.contains(&&json!("reviewer 1")) && agents[0].is_null(), "{told}");
+        document["facts"].as_array().unwrap().iter().map(|fact| &fact["agent"]).collect();
+    assert!(agents.contains(&&json!("reviewer 1")) && agents[0].is_null(), "{document}");
     bench
         .plue(&["transcript", "last", "--search", "I look"])
         .ends(0)
@@ -165,10 +165,11 @@ fn agents_are_shown_by_a_server() {
     let run: Json = serde_json::from_str(&body).unwrap();
     let run = run["id"].as_str().unwrap();
     served.ask("GET", &format!("/api/v1/runs/{run}/events"), None);
-    let told = served.get(&format!("/api/v1/runs/{run}/attempts/{run}:lead:1:1/agents"));
-    let names: Vec<_> = told["items"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
-    assert_eq!(names, ["reviewer", "tester"], "{told}");
-    let id = told["items"][0]["id"].as_str().unwrap();
+    let document = served.get(&format!("/api/v1/runs/{run}/attempts/{run}:lead:1:1/agents"));
+    let names: Vec<_> =
+        document["items"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
+    assert_eq!(names, ["reviewer", "tester"], "{document}");
+    let id = document["items"][0]["id"].as_str().unwrap();
     let facts = served.get(&format!("/api/v1/runs/{run}/attempts/{id}/transcript"));
     assert_eq!(facts["items"][0]["fact"]["task"]["name"], "reviewer", "{facts}");
     let (status, _) =
@@ -185,8 +186,9 @@ fn agents_are_replayed() {
     bench.write("code.txt", "code\n");
     run(&claude, &bench).ends(0);
     drop(claude);
-    let told = bench.plue(&["replay", "last", "--keep-files", "--output", "json"]).ends(0).json();
-    assert_eq!((&told["equal"], &told["answers"]), (&json!(true), &json!(5)), "{told}");
+    let document =
+        bench.plue(&["replay", "last", "--keep-files", "--output", "json"]).ends(0).json();
+    assert_eq!((&document["equal"], &document["answers"]), (&json!(true), &json!(5)), "{document}");
     bench.write("code.txt", "another code\n");
     let replay = bench.plue(&["replay", "last", "--keep-files"]).ends(1);
     replay.shows(&["PLUE-L0016: step `lead`, turn 2: agent 1: the result of `bash`", "another"]);
@@ -219,7 +221,7 @@ fn agents_end_by_limits_of_their_own() {
     let claude = Scripted::new(&json!([
         lead(calls),
         { "match": of("Review it.", 1), "text": "Half of it.", "tool_calls": look, "usage": usage() },
-        with(says("Lead.", 3, "Done."), json!(expect)),
+        with(text_turn("Lead.", 3, "Done."), json!(expect)),
     ]));
     let bench = bench(TWO);
     run(&claude, &bench).ends(0);
@@ -231,9 +233,9 @@ fn agents_together_pass_no_budget_of_their_step() {
     let calls: Vec<Json> = (0..12)
         .map(|n| delegate(&format!("toolu_{n}"), json!({ "role": "tester", "task": "Test it." })))
         .collect();
-    let mut test = says("Test it.", 1, "Tested.");
+    let mut test = text_turn("Test it.", 1, "Tested.");
     test["repeat"] = json!("forever");
-    let mut end = says("Lead.", 3, "Done.");
+    let mut end = text_turn("Lead.", 3, "Done.");
     end["repeat"] = json!("forever");
     let claude = Scripted::new(&json!([lead(json!(calls)), test, end]));
     // An answer costs $0.004; the first reserves five times as much.
@@ -244,8 +246,10 @@ fn agents_together_pass_no_budget_of_their_step() {
     assert_eq!(state["violations"], json!([]), "{state}");
     let requests = state["requests"].as_u64().unwrap();
     assert!((3..=10).contains(&requests), "{requests} answers of $0.004");
-    let told = bench.plue(&["transcript", "last", "--output", "json"]).ends(0).stdout;
-    assert!(told.contains("PLUE-L0004") && told.contains("the budget of step `lead` is $0.0400"));
+    let stdout = bench.plue(&["transcript", "last", "--output", "json"]).ends(0).stdout;
+    assert!(
+        stdout.contains("PLUE-L0004") && stdout.contains("the budget of step `lead` is $0.0400")
+    );
 }
 
 #[test]
@@ -260,9 +264,9 @@ fn agents_start_agents_two_generations_down() {
             json!({ "match": of("Again toolu_A.", 1), "tool_calls": again("toolu_B") }),
             offers(true)
         ),
-        with(says("Again toolu_B.", 1, "Deep."), offers(false)),
-        says("Again toolu_A.", 3, "Middle."),
-        says("Lead.", 3, "Done."),
+        with(text_turn("Again toolu_B.", 1, "Deep."), offers(false)),
+        text_turn("Again toolu_A.", 3, "Middle."),
+        text_turn("Lead.", 3, "Done."),
     ]));
     let bench = bench("tools=['delegate(again)']");
     bench.write(
@@ -276,12 +280,12 @@ fn agents_start_agents_two_generations_down() {
 }
 
 #[test]
-fn delegating_the_same_again_and_again_is_a_loop() {
+fn repeated_delegations_are_a_loop() {
     let mut turn = json!({ "match": [{ "path": "messages.0.content.0.text", "equals": "Lead." }] });
     turn["tool_calls"] =
         json!([{ "name": "delegate", "input": { "role": "tester", "task": "Test it." } }]);
     turn["repeat"] = json!("forever");
-    let mut test = says("Test it.", 1, "Tested.");
+    let mut test = text_turn("Test it.", 1, "Tested.");
     test["repeat"] = json!("forever");
     let claude = Scripted::new(&json!([turn, test]));
     let bench = bench(TWO);
@@ -302,9 +306,9 @@ fn agent_tools_without_a_name_are_refused() {
         let bench = bench(&format!("tools={tools}"));
         let code = run(&claude, &bench).code;
         assert_ne!(code, 0, "{tools}");
-        let said = run(&claude, &bench);
+        let output = run(&claude, &bench);
         let explained = bench.plue(&["explain", "last", "lead"]);
-        let all = format!("{}{}{}", said.stdout, said.stderr, explained.stdout);
+        let all = format!("{}{}{}", output.stdout, output.stderr, explained.stdout);
         assert!(all.contains(words), "{tools}: {all}");
     }
     clean(&claude, 0);
@@ -326,14 +330,14 @@ fn prompt_files_are_tools() {
             ])
         ),
         with(
-            says("Hello you.", 1, "Greeted."),
+            text_turn("Hello you.", 1, "Greeted."),
             json!([
                 { "path": "model", "equals": "claude-opus-5-5" },
                 { "path": "max_tokens", "equals": 700 },
             ])
         ),
         with(
-            says("Lead.", 3, "Done."),
+            text_turn("Lead.", 3, "Done."),
             json!([
                 { "path": "messages.-1.content.0.content", "equals": "Greeted." },
                 { "path": "messages.-1.content.1.content", "matches": "who" },
@@ -350,7 +354,7 @@ fn prompt_files_are_tools() {
     run(&claude, &bench).ends(0);
     clean(&claude, 3);
     bench.write(".plue.py", workflow("tools=['prompt(gret.well)']"));
-    run(&claude, &bench).ends(3).tells(&["there is no prompt `gret.well`"]);
+    run(&claude, &bench).ends(3).reports(&["there is no prompt `gret.well`"]);
 }
 
 #[test]
@@ -382,7 +386,7 @@ fn results_are_submitted_where_formats_are_not_known() {
     std::fs::write(&prices, price).unwrap();
     let mut command = bench.command(&["run"]);
     command.env("PLUE_CLAUDE_PRICES", &prices);
-    Said::of(claude.with_key(&mut command).output().unwrap()).ends(0);
+    CliOutput::of(claude.with_key(&mut command).output().unwrap()).ends(0);
     clean(&claude, 2);
     let status = bench.plue(&["status", "last", "--output", "json"]).ends(0).json();
     assert_eq!(status["steps"][0]["output"], json!({ "n": 2 }));
@@ -400,13 +404,13 @@ fn approvals_are_inherited_and_servers_are_not() {
             json!([{ "path": "tools", "length": 1 }, { "path": "tools.0.name", "equals": "bash" }]),
         ),
         with(
-            says("Review it.", 3, "Not looked."),
+            text_turn("Review it.", 3, "Not looked."),
             json!([
                 { "path": "messages.-1.content.0.is_error", "equals": true },
                 { "path": "messages.-1.content.0.content", "matches": "has to approve this call" },
             ]),
         ),
-        says("Lead.", 3, "Done."),
+        text_turn("Lead.", 3, "Done."),
     ]));
     let bench = bench(&format!("{TWO}, approve=['bash']"));
     let role = REVIEWER.replace("[read, bash]", "[read, bash, mcp__github]");
@@ -422,7 +426,7 @@ fn the_start_of_agents_waits_for_people() {
     let bench = bench(&format!("{TWO}, approve=['delegate']"));
     bench.write("code.txt", "code\n");
     let run = |args: &[&str]| claude.plue(&bench, args);
-    run(&["run", "--no-input"]).ends(6).tells(&["--call toolu_A"]);
+    run(&["run", "--no-input"]).ends(6).reports(&["--call toolu_A"]);
     clean(&claude, 1);
     for call in ["toolu_A", "toolu_B"] {
         bench.plue(&["approve", "last", "lead", "--call", call]).ends(0);

@@ -119,7 +119,7 @@ fn pull_requests_that_moved_on_are_superseded() {
 }
 
 #[test]
-fn forks_are_known_by_ids_and_not_by_names_or_flags() {
+fn forks_are_recognised_by_repository_ids() {
     let forge = Forge::start();
     let served = Served::with(&forge, "[pools.untrusted]\nmode = \"off\"\n");
     served.bench.write(".plue.py", ON_PULL);
@@ -152,7 +152,7 @@ fn forks_are_known_by_ids_and_not_by_names_or_flags() {
 }
 
 #[test]
-fn another_repository_of_the_same_name_waits_for_the_operator() {
+fn repositories_with_reused_names_wait_for_the_operator() {
     let forge = Forge::start();
     let served = Served::start(&forge);
     served.bench.write(".plue.py", ON_PULL.replace("on_pull_request", "on_push"));
@@ -186,7 +186,7 @@ fn another_repository_of_the_same_name_waits_for_the_operator() {
 }
 
 #[test]
-fn hooks_of_several_repositories_are_routed_by_their_secret() {
+fn shared_hooks_are_routed_by_secret() {
     let forge = Forge::start();
     let served = Served::start(&forge);
     served.bench.write(".plue.py", ON_PULL.replace("on_pull_request", "on_push"));
@@ -229,7 +229,7 @@ fn replayed_bodies_make_nothing_twice() {
 }
 
 #[test]
-fn hooks_that_look_green_and_do_nothing_are_shown() {
+fn hooks_without_effect_are_shown() {
     let forge = Forge::start();
     let served = Served::start(&forge);
     served.bench.write(".plue.py", ON_PULL.replace("on_pull_request", "on_push"));

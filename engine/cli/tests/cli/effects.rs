@@ -124,8 +124,12 @@ fn labels_outside_of_the_list_change_nothing() {
 fn local_runs_show_what_they_would_write() {
     let claude = Scripted::new(&json!([answer(&["a"], "wrong")]));
     let bench = Bench::with(REVIEW);
-    let said = claude.plue(&bench, &["run"]);
-    said.ends(0).tells(&["post would write to the forge", "### Review of Claude", "capitals stay"]);
+    let output = claude.plue(&bench, &["run"]);
+    output.ends(0).reports(&[
+        "post would write to the forge",
+        "### Review of Claude",
+        "capitals stay",
+    ]);
     let status = bench.plue(&["status", "last", "--output", "json"]).ends(0).json();
     let post = status["steps"].as_array().unwrap().iter().find(|step| step["step"] == "post");
     assert_eq!(post.unwrap()["output"]["dry_run"], true, "{status}");
@@ -138,12 +142,12 @@ fn forge_steps_of_yaml_are_the_same() {
         "triage.plue.yaml",
         "name: Triage\ntasks:\n  - id: post\n    uses: plugin:forge\n    with:\n      labels: {add: [bug]}\n      allowed_labels: [bug]\n",
     );
-    bench.plue(&["run"]).ends(0).tells(&["post would write to the forge", "add label bug"]);
+    bench.plue(&["run"]).ends(0).reports(&["post would write to the forge", "add label bug"]);
     bench.write(
         "triage.plue.yaml",
         "name: Triage\ntasks:\n  - id: post\n    uses: plugin:forge\n    with:\n      label: {add: [bug]}\n",
     );
-    bench.plue(&["run"]).ends(1).tells(&["PLUE-R0018", "`label` is none of comment"]);
+    bench.plue(&["run"]).ends(1).reports(&["PLUE-R0018", "`label` is none of comment"]);
 }
 
 #[test]

@@ -28,13 +28,13 @@ fn decode<'a>(bench: &Bench, more: &[&'a str]) -> Vec<&'a str> {
 fn a_delivery_is_shown_with_the_plain_triggers() {
     let bench = Bench::new();
     bench.write("body.json", PUSH);
-    let said = bench.plue(&decode(&bench, &["--output", "json"])).ends(0).json();
-    assert_eq!(said["http"], "2xx");
-    assert_eq!((&said["provider"], &said["kind"]), (&json!("github"), &json!("push")));
-    assert_eq!((&said["branch"], &said["tag"]), (&json!("main"), &json!(null)));
-    assert_eq!(said["delivery"], "d-1");
-    assert_eq!(said["fires"], json!(["on_push()", "on_push(branch=\"main\")"]));
-    assert_eq!(said["ctx_event"]["type"], "push");
+    let document = bench.plue(&decode(&bench, &["--output", "json"])).ends(0).json();
+    assert_eq!(document["http"], "2xx");
+    assert_eq!((&document["provider"], &document["kind"]), (&json!("github"), &json!("push")));
+    assert_eq!((&document["branch"], &document["tag"]), (&json!("main"), &json!(null)));
+    assert_eq!(document["delivery"], "d-1");
+    assert_eq!(document["fires"], json!(["on_push()", "on_push(branch=\"main\")"]));
+    assert_eq!(document["ctx_event"]["type"], "push");
     bench.plue(&decode(&bench, &[])).ends(0).shows(&[
         "github push",
         "refs/heads/main",
@@ -44,13 +44,13 @@ fn a_delivery_is_shown_with_the_plain_triggers() {
 }
 
 #[test]
-fn the_triggers_of_workflows_say_why_they_do_not_fire() {
+fn triggers_give_reasons_for_not_firing() {
     let bench = Bench::with(TRIGGERS);
     bench.write("body.json", PUSH);
     let options = ["--workflow", ".plue.py", "--changed", "docs/a", "--output", "json"];
-    let said = bench.plue(&decode(&bench, &options)).ends(0).json();
-    assert_eq!(said["fires"], json!(["on_push()"]));
-    let tried = said["triggers"].as_array().unwrap();
+    let document = bench.plue(&decode(&bench, &options)).ends(0).json();
+    assert_eq!(document["fires"], json!(["on_push()"]));
+    let tried = document["triggers"].as_array().unwrap();
     assert_eq!(tried.len(), 5);
     assert_eq!(tried[1]["why"], "the branch `main` fits none of `next`");
     assert_eq!(tried[2]["why"], "none of 1 changed files fits `src/**`");
@@ -59,23 +59,24 @@ fn the_triggers_of_workflows_say_why_they_do_not_fire() {
 }
 
 #[test]
-fn a_refused_delivery_says_what_the_forge_is_answered() {
+fn refused_deliveries_show_the_answer_to_the_forge() {
     let bench = Bench::new();
     bench.write("body.json", r#"{"ref": "refs/heads/main"}"#);
-    let said = bench.plue(&decode(&bench, &["--output", "json"])).ends(2);
-    said.tells(&["PLUE-F0007"]);
-    assert_eq!(said.json()["http"], "400");
+    let output = bench.plue(&decode(&bench, &["--output", "json"])).ends(2);
+    output.reports(&["PLUE-F0007"]);
+    assert_eq!(output.json()["http"], "400");
     bench.write("body.json", "{");
-    let said = bench.plue(&decode(&bench, &["--output", "json"])).ends(2);
-    assert_eq!(said.json()["error"]["code"], "PLUE-F0005");
+    let output = bench.plue(&decode(&bench, &["--output", "json"])).ends(2);
+    assert_eq!(output.json()["error"]["code"], "PLUE-F0005");
 }
 
 #[test]
-fn a_signature_is_checked_with_a_secret_of_the_environment() {
+fn signatures_are_checked_with_secrets_of_the_environment() {
     let bench = Bench::new();
     bench.write("body.json", PUSH);
     let mut command = bench.command(&decode(&bench, &["--secret", "HOOK", "--output", "json"]));
-    let said = crate::support::Said::of(command.env("HOOK", "s3cret").output().unwrap()).ends(2);
-    assert_eq!(said.json()["http"], "401");
-    bench.plue(&decode(&bench, &["--secret", "HOOK"])).ends(2).tells(&["no variable `HOOK`"]);
+    let output =
+        crate::support::CliOutput::of(command.env("HOOK", "s3cret").output().unwrap()).ends(2);
+    assert_eq!(output.json()["http"], "401");
+    bench.plue(&decode(&bench, &["--secret", "HOOK"])).ends(2).reports(&["no variable `HOOK`"]);
 }

@@ -19,9 +19,10 @@ impl Served {
         self.bench.write("secret", "shared with the forge");
         let url = "https://git.example/acme/hub.git";
         let args = ["repo", "add", "acme/hub", url, "--forge", "github", "--report", "none"];
-        let said = self.bench.plue(&[&args[..], &["--webhook-secret", "secret"]].concat()).ends(0);
-        let path = said.stderr.split(' ').find(|word| word.starts_with("/hooks/"));
-        path.unwrap_or_else(|| panic!("no hook in {}", said.stderr)).to_owned()
+        let output =
+            self.bench.plue(&[&args[..], &["--webhook-secret", "secret"]].concat()).ends(0);
+        let path = output.stderr.split(' ').find(|word| word.starts_with("/hooks/"));
+        path.unwrap_or_else(|| panic!("no hook in {}", output.stderr)).to_owned()
     }
 
     /// A line of `/proc/PID/status` in KiB.
@@ -163,13 +164,13 @@ fn one_address_cannot_take_all_connections() {
 }
 
 #[test]
-fn five_thousand_idle_connections_lock_nobody_out() {
+fn five_thousand_idle_connections_block_no_requests() {
     let served = Served::start();
     let idle = served.connect_many(5_000);
     assert_eq!(served.ask("GET", "/healthz", None).0, 200);
     let open = idle.iter().filter(|stream| {
-        let said = (&mut &**stream).read(&mut [0]).map_err(|error| error.kind());
-        said == Err(ErrorKind::WouldBlock)
+        let read = (&mut &**stream).read(&mut [0]).map_err(|error| error.kind());
+        read == Err(ErrorKind::WouldBlock)
     });
     assert!(open.count() > 0, "none was left when the server answered");
 }

@@ -1,4 +1,4 @@
-//! `plue serve` and a forge on this machine that remembers what it is told: from a pull request to
+//! `plue serve` and a forge on this machine that records its requests: from a pull request to
 //! its statuses and its one comment.
 
 use std::{
@@ -34,9 +34,9 @@ def workflow():
                 steps=[Step.bash("a", "true")])
 "#;
 
-/// What the forge was told.
+/// Requests to the forge, by kind.
 #[derive(Default)]
-struct Told {
+struct Received {
     /// By commit and context: state and description.
     statuses: BTreeMap<(String, String), (String, String)>,
     /// Texts of comments; their ids are their places, from 1.
@@ -47,22 +47,22 @@ struct Told {
     tokens: Vec<String>,
     /// By id, from 1: name and conclusion of checks.
     checks: Vec<(String, String)>,
-    /// What a GitHub App asked a token for.
+    /// Requested permissions of each token of a GitHub App.
     granted: Vec<Json>,
     /// Logins whose permission was requested; `broken` gets an answer of the wrong shape.
     asked_for: Vec<String>,
 }
 
-/// A forge that speaks GitHub's words. It answers while the test waits for what it is told.
+/// A forge with GitHub's API. It answers while the test waits for a request.
 pub(crate) struct Forge {
     listener: TcpListener,
-    told: RefCell<Told>,
+    received: RefCell<Received>,
 }
 
 impl Forge {
     pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        Self { listener, told: RefCell::default() }
+        Self { listener, received: RefCell::default() }
     }
 
     fn port(&self) -> u16 {
@@ -70,21 +70,21 @@ impl Forge {
     }
 
     /// Answers until the forge knows something; gives it.
-    fn knows<T>(&self, what: impl Fn(&Told) -> Option<T>) -> T {
+    fn knows<T>(&self, what: impl Fn(&Received) -> Option<T>) -> T {
         loop {
-            if let Some(found) = what(&self.told.borrow()) {
+            if let Some(found) = what(&self.received.borrow()) {
                 return found;
             }
             let (stream, _) = self.listener.accept().unwrap();
-            answer(stream, &mut self.told.borrow_mut());
+            answer(stream, &mut self.received.borrow_mut());
         }
     }
 
     /// The state of a context once it is this one.
     pub(crate) fn status(&self, sha: &str, context: &str, state: &str) -> String {
         let key = (sha.to_owned(), context.to_owned());
-        self.knows(|told| {
-            let (now, text) = told.statuses.get(&key)?;
+        self.knows(|received| {
+            let (now, text) = received.statuses.get(&key)?;
             (now == state).then(|| text.clone())
         })
     }
@@ -93,46 +93,46 @@ impl Forge {
     /// way, under the same name.
     pub(crate) fn status_with(&self, sha: &str, context: &str, state: &str, part: &str) {
         let key = (sha.to_owned(), context.to_owned());
-        self.knows(|told| {
-            let (now, text) = told.statuses.get(&key)?;
+        self.knows(|received| {
+            let (now, text) = received.statuses.get(&key)?;
             (now == state && text.contains(part)).then_some(())
         });
     }
 
     /// Answers until it was asked whether a person may write.
     pub(crate) fn asked_for(&self, login: &str) {
-        self.knows(|told| told.asked_for.iter().any(|asked| asked == login).then_some(()));
+        self.knows(|received| received.asked_for.iter().any(|asked| asked == login).then_some(()));
     }
 
     /// The comments of findings, once the run of a commit has ended in this state.
     pub(crate) fn findings(&self, sha: &str, state: &str) -> Vec<String> {
         self.status(sha, "plue/required", state);
-        let told = self.told.borrow();
+        let received = self.received.borrow();
         let of_findings = |text: &&String| text.starts_with("<!-- plue:findings-");
-        told.comments.iter().filter(of_findings).cloned().collect()
+        received.comments.iter().filter(of_findings).cloned().collect()
     }
 
     /// Answers until there is a comment of findings.
     pub(crate) fn has_findings(&self) {
         let is_one = |text: &String| text.starts_with("<!-- plue:findings-");
-        self.knows(|told| told.comments.iter().any(is_one).then_some(()));
+        self.knows(|received| received.comments.iter().any(is_one).then_some(()));
     }
 
     /// All pull requests that were opened.
     pub(crate) fn pulls(&self) -> Vec<Json> {
-        self.told.borrow().pulls.clone()
+        self.received.borrow().pulls.clone()
     }
 
     /// The labels of the pull request.
     pub(crate) fn labels(&self) -> Vec<String> {
-        self.told.borrow().labels.clone()
+        self.received.borrow().labels.clone()
     }
 
-    /// The text of the only comment once it says this.
-    pub(crate) fn comment(&self, says: &str) -> String {
-        self.knows(|told| {
-            assert!(told.comments.len() < 2, "{:?}", told.comments);
-            told.comments.first().filter(|text| text.contains(says)).cloned()
+    /// The text of the only comment, once it contains this.
+    pub(crate) fn comment(&self, expected: &str) -> String {
+        self.knows(|received| {
+            assert!(received.comments.len() < 2, "{:?}", received.comments);
+            received.comments.first().filter(|text| text.contains(expected)).cloned()
         })
     }
 }
@@ -157,48 +157,48 @@ fn request(reader: &mut BufReader<TcpStream>) -> (String, String, Json) {
     (first, token, serde_json::from_slice(&body).unwrap_or_default())
 }
 
-fn answer(stream: TcpStream, told: &mut Told) {
+fn answer(stream: TcpStream, received: &mut Received) {
     let mut reader = BufReader::new(stream);
     let (first, token, body) = request(&mut reader);
     let mut words = first.split(' ');
-    // Who asked may have died meanwhile.
+    // The client may have closed the connection.
     let (Some(method), Some(path)) = (words.next(), words.next()) else { return };
     let path: Vec<&str> = path.split(['/', '?']).collect();
     let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
-    told.tokens.push(token);
+    received.tokens.push(token);
     let reply = match (method, &path[..]) {
         ("POST", ["", "api", "repos", "acme", "app", "statuses", sha]) => {
             let key = ((*sha).to_owned(), text("context"));
-            told.statuses.insert(key, (text("state"), text("description")));
+            received.statuses.insert(key, (text("state"), text("description")));
             json!({})
         }
         ("GET", [.., "issues", "7", "comments", _]) => {
-            let comments = told.comments.iter().enumerate();
+            let comments = received.comments.iter().enumerate();
             comments.map(|(at, text)| json!({"id": at + 1, "body": text})).collect()
         }
         ("POST", [.., "issues", "7", "comments"]) => {
-            told.comments.push(text("body"));
-            json!({"id": told.comments.len()})
+            received.comments.push(text("body"));
+            json!({"id": received.comments.len()})
         }
         ("PATCH", [.., "issues", "comments", id]) => {
             let id = id.parse::<usize>().unwrap();
-            told.comments[id - 1] = text("body");
+            received.comments[id - 1] = text("body");
             json!({"id": id})
         }
         ("POST", [.., "issues", "7", "labels"]) => {
             let names = body["labels"].as_array().unwrap().iter();
-            told.labels.extend(names.map(|name| name.as_str().unwrap().to_owned()));
+            received.labels.extend(names.map(|name| name.as_str().unwrap().to_owned()));
             json!([])
         }
         ("GET", [.., "issues", "7", "labels"]) => {
-            told.labels.iter().map(|name| json!({"name": name})).collect()
+            received.labels.iter().map(|name| json!({"name": name})).collect()
         }
         ("DELETE", [.., "issues", "7", "labels", name]) => {
-            told.labels.retain(|label| label != name);
+            received.labels.retain(|label| label != name);
             json!([])
         }
         ("GET", ["", "api", "repos", "acme", "app", "collaborators", login, "permission"]) => {
-            told.asked_for.push((*login).to_owned());
+            received.asked_for.push((*login).to_owned());
             match *login {
                 "ada" => json!({"permission": "write", "user": {"login": "ada"}}),
                 "broken" => json!(["what"]),
@@ -207,22 +207,22 @@ fn answer(stream: TcpStream, told: &mut Told) {
         }
         ("GET", ["", "api", "repos", "acme", "app", "installation"]) => json!({"id": 77}),
         ("POST", ["", "api", "app", "installations", "77", "access_tokens"]) => {
-            told.granted.push(body);
+            received.granted.push(body);
             json!({"token": TOKEN, "expires_at": "2126-01-01T00:00:00Z"})
         }
         ("GET", ["", "api", "repos", "acme", "app", "commits", _, "check-runs", ..]) => {
             json!({"check_runs": []})
         }
         ("POST", ["", "api", "repos", "acme", "app", "check-runs"]) => {
-            told.checks.push((text("name"), text("conclusion")));
-            json!({"id": told.checks.len()})
+            received.checks.push((text("name"), text("conclusion")));
+            json!({"id": received.checks.len()})
         }
         ("PATCH", ["", "api", "repos", "acme", "app", "check-runs", id]) => {
-            told.checks[id.parse::<usize>().unwrap() - 1].1 = text("conclusion");
+            received.checks[id.parse::<usize>().unwrap() - 1].1 = text("conclusion");
             json!({"id": id.parse::<u64>().unwrap()})
         }
         (_, ["", "api", "repos", "acme", "app", "pulls", rest @ ..]) => {
-            pull_requests(method, rest, &body, &mut told.pulls)
+            pull_requests(method, rest, &body, &mut received.pulls)
         }
         other => panic!("the forge is asked for {other:?}"),
     };
@@ -419,7 +419,7 @@ pub(crate) fn hmac(key: &[u8], text: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_pull_request_gets_a_status_for_each_plan_and_one_comment_that_is_updated() {
+fn pull_requests_get_statuses_and_one_updated_comment() {
     let forge = Forge::start();
     let served = Served::start(&forge);
     let bench = &served.bench;
@@ -439,19 +439,19 @@ fn a_pull_request_gets_a_status_for_each_plan_and_one_comment_that_is_updated() 
     assert!(comment.contains("+1 step, +1 secret"), "{comment}");
     assert!(comment.contains("CI would newly reach: secret DEPLOY"), "{comment}");
     assert!(comment.contains("https://ci.example/runs/"), "{comment}");
-    // The next commit mends it: the same comment tells.
+    // The next commit fixes it, and the same comment is updated.
     bench.write(".plue.py", BEFORE);
     let second = served.push("refs/pull/7/head");
     served.deliver("d2", "synchronize", "acme/app", (&base, &second));
     forge.status(&second, "plue/required", "success");
     let comment = forge.comment(&second[..10]);
     assert!(!comment.contains("secret"), "{comment}");
-    let tokens = &forge.told.borrow().tokens;
+    let tokens = &forge.received.borrow().tokens;
     assert!(tokens.iter().all(|token| *token == format!("Bearer {TOKEN}")), "{tokens:?}");
 }
 
 #[test]
-fn an_invalid_workflow_file_is_a_failed_status_that_names_the_place() {
+fn invalid_workflow_files_fail_the_status_with_location() {
     let forge = Forge::start();
     let served = Served::start(&forge);
     served.bench.write("README.md", "words");
@@ -465,7 +465,7 @@ fn an_invalid_workflow_file_is_a_failed_status_that_names_the_place() {
 }
 
 #[test]
-fn what_a_fork_asks_for_is_shown_and_runs_without_secrets_once_its_commit_is_allowed() {
+fn allowed_commits_of_forks_run_without_secrets() {
     let forge = Forge::start();
     let served = Served::with(&forge, "[pools.untrusted]\nmode = \"off\"\n");
     served.bench.write(".plue.py", BEFORE);
@@ -493,7 +493,7 @@ fn what_a_fork_asks_for_is_shown_and_runs_without_secrets_once_its_commit_is_all
 
 /// The words that the App shows are verified in `plue-forge`.
 #[test]
-fn a_github_app_asks_for_a_token_of_its_rights_and_writes_checks_with_it() {
+fn github_apps_request_minimal_tokens_and_write_checks() {
     let forge = Forge::start();
     let key = include_str!("../../../forge/tests/forge/app-key.pem");
     let more = ["--app-id", "12345", "--report", "check"];
@@ -504,17 +504,17 @@ fn a_github_app_asks_for_a_token_of_its_rights_and_writes_checks_with_it() {
     bench.write(".plue.py", AFTER);
     let head = served.push("refs/pull/7/head");
     served.deliver("d1", "opened", "acme/app", (&base, &head));
-    let failed = |told: &Told| {
+    let failed = |received: &Received| {
         let wanted = ("plue / CI (pull request)".to_owned(), "failure".to_owned());
-        told.checks.contains(&wanted).then_some(())
+        received.checks.contains(&wanted).then_some(())
     };
     forge.knows(failed);
     forge.comment("failed");
-    let told = forge.told.borrow();
+    let received = forge.received.borrow();
     let rights = json!({"contents": "read", "checks": "write", "pull_requests": "write"});
-    assert_eq!(told.granted, [json!({"repositories": ["app"], "permissions": rights})]);
+    assert_eq!(received.granted, [json!({"repositories": ["app"], "permissions": rights})]);
     let (words, tokens): (Vec<_>, Vec<_>) =
-        told.tokens.iter().partition(|token| token.starts_with("Bearer ey"));
+        received.tokens.iter().partition(|token| token.starts_with("Bearer ey"));
     assert_eq!(words.len(), 2);
     assert!(tokens.iter().all(|token| **token == format!("Bearer {TOKEN}")), "{tokens:?}");
     // Neither the key nor what was got for it is anywhere in the clear.
@@ -526,7 +526,7 @@ fn a_github_app_asks_for_a_token_of_its_rights_and_writes_checks_with_it() {
 }
 
 #[test]
-fn an_app_without_a_usable_key_is_refused_when_the_repository_is_added() {
+fn apps_without_a_usable_key_are_refused() {
     let bench = Bench::new();
     let file = bench.home().join("key");
     std::fs::write(&file, "no key").unwrap();
@@ -535,7 +535,7 @@ fn an_app_without_a_usable_key_is_refused_when_the_repository_is_added() {
     let add = |forge: &str, more: &[&str]| {
         bench.plue(&[&["repo", "add", "acme/app", url, "--forge", forge], more].concat()).ends(2)
     };
-    add("github", &["--app-id", "1", "--app-key", file]).tells(&["no private RSA key in PEM"]);
-    add("github", &["--app-id", "1"]).tells(&["--app-key"]);
-    add("gitlab", &["--app-id", "1", "--app-key", file]).tells(&["only GitHub has Apps"]);
+    add("github", &["--app-id", "1", "--app-key", file]).reports(&["no private RSA key in PEM"]);
+    add("github", &["--app-id", "1"]).reports(&["--app-key"]);
+    add("gitlab", &["--app-id", "1", "--app-key", file]).reports(&["only GitHub has Apps"]);
 }

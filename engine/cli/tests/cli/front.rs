@@ -20,12 +20,18 @@ def workflow():
 fn container_images_are_refused_everywhere() {
     let bench = Bench::with(WITH_IMAGE);
     for command in ["plan", "validate", "run"] {
-        let said = bench.plue(&[command, ".plue.py"]).ends(3);
-        said.tells(&["PLUE-P0080", "`node:24`", "step `b`", "`python:3.14-slim`", "docker run"]);
+        let output = bench.plue(&[command, ".plue.py"]).ends(3);
+        output.reports(&[
+            "PLUE-P0080",
+            "`node:24`",
+            "step `b`",
+            "`python:3.14-slim`",
+            "docker run",
+        ]);
     }
     bench.plue(&["runs", "--output", "json"]).ends(0).shows(&["\"runs\": []"]);
     bench.write("y.plue.yaml", "name: y\nimage: node:24\ntasks: [{id: a, run: \"true\"}]\n");
-    bench.plue(&["run", "y.plue.yaml"]).ends(3).tells(&["PLUE-P0080", "y.plue.yaml:2:8"]);
+    bench.plue(&["run", "y.plue.yaml"]).ends(3).reports(&["PLUE-P0080", "y.plue.yaml:2:8"]);
 }
 
 #[test]
@@ -53,7 +59,7 @@ def workflow():
     let bench = Bench::with(source);
     bench.plue(&["run", "--no-wait"]).ends(6);
     // `USER` is `ada` on this bench.
-    bench.plue(&["approve", "last", "ask"]).ends(4).tells(&["you may not answer", "$USER"]);
+    bench.plue(&["approve", "last", "ask"]).ends(4).reports(&["you may not answer", "$USER"]);
     let name = std::process::Command::new("id").arg("-un").output().unwrap().stdout;
     let name = String::from_utf8(name).unwrap();
     let own = source.replace("ada", name.trim());
@@ -131,17 +137,18 @@ fn local_commands_leave_audit_rows() {
 }
 
 #[test]
-fn declared_sources_of_secrets_serve_runs_of_this_machine() {
+fn declared_secret_sources_serve_local_runs() {
     let bench = Bench::new();
     let source = "name: s\ncontext:\n  secrets: {TOKEN: \"env:MY_TOKEN\", KEY: \"file:key.txt\"}\n\
                   tasks:\n  - {id: a, run: 'echo \"${#TOKEN} ${#KEY} $TOKEN\"', secrets: [TOKEN, KEY]}\n";
     bench.write("s.plue.yaml", source);
     bench.commit();
     let missing = bench.plue(&["run", "s.plue.yaml"]).ends(4);
-    missing.tells(&["PLUE-C0009", "`env:MY_TOKEN` is not there", "`file:key.txt` is not there"]);
+    missing.reports(&["PLUE-C0009", "`env:MY_TOKEN` is not there", "`file:key.txt` is not there"]);
     bench.write("key.txt", "12345678\n");
     let mut command = bench.command(&["run", "s.plue.yaml"]);
-    let ran = crate::support::Said::of(command.env("MY_TOKEN", "hunter22hunter").output().unwrap());
+    let ran =
+        crate::support::CliOutput::of(command.env("MY_TOKEN", "hunter22hunter").output().unwrap());
     ran.ends(0);
     let log = bench.plue(&["logs", "last", "a"]).ends(0);
     assert_eq!(log.stdout, "14 8 ***\n");
@@ -200,11 +207,11 @@ fn row_1_08_every_kind_of_problem_is_shown_at_once() {
         "PLUE-T0008", // the prompt
     ];
     for command in ["validate", "plan", "run"] {
-        bench.plue(&[command, ".plue.py"]).ends(3).tells(&of_first);
+        bench.plue(&[command, ".plue.py"]).ends(3).reports(&of_first);
     }
     let all = bench.plue(&["validate"]).ends(3);
-    all.tells(&of_first);
-    all.tells(&["other.plue.py:2:12", "`step`", "third.plue.yaml:2:1", "PLUE-S0018"]);
+    all.reports(&of_first);
+    all.reports(&["other.plue.py:2:12", "`step`", "third.plue.yaml:2:1", "PLUE-S0018"]);
     let found = bench.plue(&["validate", "--output", "json"]).ends(3).json();
     let codes: Vec<&str> = found["diagnostics"]
         .as_array()
@@ -222,7 +229,7 @@ fn row_1_08_every_kind_of_problem_is_shown_at_once() {
     }
     bench.write("y.plue.yaml", EVERY_KIND_YAML);
     let yaml = bench.plue(&["validate", "y.plue.yaml"]).ends(3);
-    yaml.tells(&["PLUE-S0020", "PLUE-S0018", "PLUE-P0029", "PLUE-P0057"]);
+    yaml.reports(&["PLUE-S0020", "PLUE-S0018", "PLUE-P0029", "PLUE-P0057"]);
 }
 
 #[test]
@@ -259,7 +266,7 @@ def workflow():
     bench.plue(&["run"]).ends(0);
     assert_eq!(bench.plue(&["logs", "last", "end"]).ends(0).stdout, "done later\n");
     bench.write("bad.plue.py", "async def workflow():\n    return None\n");
-    bench.plue(&["plan", "bad.plue.py"]).ends(3).tells(&["`async def`", "code of a step"]);
+    bench.plue(&["plan", "bad.plue.py"]).ends(3).reports(&["`async def`", "code of a step"]);
 }
 
 #[test]
@@ -294,7 +301,7 @@ def workflow():
     ] {
         let source = format!("def workflow():\n    return Plan('x', steps=[{wrong}])\n");
         bench.write("wrong.plue.py", source);
-        bench.plue(&["plan", "wrong.plue.py"]).ends(3).tells(&["PLUE-E0043", hint]);
+        bench.plue(&["plan", "wrong.plue.py"]).ends(3).reports(&["PLUE-E0043", hint]);
     }
 }
 
@@ -338,8 +345,8 @@ fn names_hold_values_of_the_run() {
     let mut python = std::process::Command::new("python3");
     python.args(["-m", "plue", ".plue.py"]).current_dir(bench.repo());
     python.env("PYTHONPATH", concat!(env!("CARGO_MANIFEST_DIR"), "/../../python"));
-    let said = String::from_utf8(python.output().unwrap().stdout).unwrap();
-    assert_eq!(said, plan(".plue.py"));
+    let stdout = String::from_utf8(python.output().unwrap().stdout).unwrap();
+    assert_eq!(stdout, plan(".plue.py"));
     for file in [".plue.py", "same.plue.yaml"] {
         bench.plue(&["run", file, "--no-wait", "--todo", "TODO.md"]).ends(6);
         let todo = std::fs::read_to_string(bench.repo().join("TODO.md")).unwrap();
@@ -368,7 +375,7 @@ fn names_hold_values_of_the_run() {
         assert_eq!(name("late"), "1.2");
         bench.plue(&["explain", "last", "late"]).ends(0).shows(&["late · 1.2 success"]);
     }
-    for (name, told) in [
+    for (name, reason) in [
         ("f\"{ref('b')}\"", "PLUE-P0030"),
         ("template('v${steps.b.output +}')", "at position"),
         ("template('a${visit}' * 99)", "PLUE-P0007"),
@@ -377,7 +384,7 @@ fn names_hold_values_of_the_run() {
             "def workflow():\n    return Plan('x', steps=[Step.bash('a', 'true', name={name}), Step.bash('b', 'true')])\n"
         );
         bench.write("wrong.plue.py", source);
-        bench.plue(&["plan", "wrong.plue.py"]).ends(3).tells(&[told]);
+        bench.plue(&["plan", "wrong.plue.py"]).ends(3).reports(&[reason]);
     }
 }
 
@@ -401,7 +408,7 @@ def workflow(ctx):
     assert_eq!(count(&["--event", "push"]), 0);
     assert_eq!(count(&["--since", "2999-01-01"]), 0);
     assert_eq!(count(&["--repo", "acme/none"]), 0);
-    bench.plue(&["runs", "--event", "pushed"]).ends(2).tells(&["pull_request"]);
+    bench.plue(&["runs", "--event", "pushed"]).ends(2).reports(&["pull_request"]);
     bench.plue(&["rerun", "last", "--input", "n=9"]).ends(0);
     assert_eq!(bench.plue(&["logs", "last", "a"]).stdout, "n is 9\n");
     // The name of a step is shown, and no attempt of one that never ran.
@@ -409,7 +416,7 @@ def workflow(ctx):
     status.shows(&["a · Say it"]);
     let line = status.stdout.lines().find(|line| line.contains(" b ")).unwrap();
     assert!(!line.contains('1') && !line.contains('0'), "{line}");
-    bench.plue(&["run", "--rev", "main"]).ends(2).tells(&["--server"]);
+    bench.plue(&["run", "--rev", "main"]).ends(2).reports(&["--server"]);
 }
 
 #[test]
@@ -440,12 +447,12 @@ fn what_a_server_has_is_listed_as_here() {
     }
     // Time passes between the two.
     let pushed = ["runs", "--repo", "acme/app", "--event", "push", "--since", "1d"];
-    for said in [served.bench.plue(&pushed), served.remotely(&pushed)] {
-        said.ends(0).shows(&["waiting", "Timed", "main"]);
+    for output in [served.bench.plue(&pushed), served.remotely(&pushed)] {
+        output.ends(0).shows(&["waiting", "Timed", "main"]);
     }
     served.bench.plue(&["schedules"]).ends(0).shows(&["0 3 * * *", "Timed"]);
     served.remotely(&["runners"]).ends(0);
-    served.remotely(&["run", "Timed", "--rev", "none"]).ends(4).tells(&["none"]);
+    served.remotely(&["run", "Timed", "--rev", "none"]).ends(4).reports(&["none"]);
 }
 
 #[test]
@@ -459,17 +466,17 @@ fn downloads_and_missing_files_are_named() {
     bench.plue(&["artifacts", "last", "--download", "../got"]).ends(0);
     std::fs::write(bench.home().join("../got/out.txt"), "mine").unwrap();
     let refused = bench.plue(&["artifacts", "last", "--download", "../got"]).ends(2);
-    refused.tells(&["out.txt", "--force"]);
+    refused.reports(&["out.txt", "--force"]);
     bench.plue(&["artifacts", "last", "--download", "../got", "--force"]).ends(0);
     let got = bench.home().join("../got/out.txt");
     assert_eq!(std::fs::read_to_string(&got).unwrap(), "x\n");
     // A pipe in its place is not read, and gives way.
     std::fs::remove_file(&got).unwrap();
     assert!(std::process::Command::new("mkfifo").arg(&got).status().unwrap().success());
-    bench.plue(&["artifacts", "last", "--download", "../got"]).ends(2).tells(&["--force"]);
+    bench.plue(&["artifacts", "last", "--download", "../got"]).ends(2).reports(&["--force"]);
     bench.plue(&["artifacts", "last", "--download", "../got", "--force"]).ends(0);
     assert_eq!(std::fs::read_to_string(&got).unwrap(), "x\n");
-    bench.plue(&["open", "nothing.plue"]).ends(4).tells(&["PLUE-C0005", "nothing.plue"]);
+    bench.plue(&["open", "nothing.plue"]).ends(4).reports(&["PLUE-C0005", "nothing.plue"]);
 }
 
 /// The step writes on once plue has read what it wrote: then there is an order to be kept.
@@ -518,14 +525,14 @@ def workflow():
     ])
 "#,
     );
-    let said = bench.plue(&["validate"]).ends(3);
-    said.tells(&["PLUE-C0014", "step `quote`", "step `code`", "PLUE-C0015", "scripts/none.py"]);
-    said.tells(&["PLUE-E0230", "step `ask`: `${…}` is not evaluated in `message`"]);
-    assert!(!said.stderr.contains("step `fine`: the command"), "{}", said.stderr);
+    let output = bench.plue(&["validate"]).ends(3);
+    output.reports(&["PLUE-C0014", "step `quote`", "step `code`", "PLUE-C0015", "scripts/none.py"]);
+    output.reports(&["PLUE-E0230", "step `ask`: `${…}` is not evaluated in `message`"]);
+    assert!(!output.stderr.contains("step `fine`: the command"), "{}", output.stderr);
 }
 
 #[test]
-fn code_of_steps_is_read_in_invalid_files_too() {
+fn step_code_is_checked_in_invalid_files() {
     // One file fails while it is evaluated, one when its plan is checked, one when it is read.
     let raises = r#"
 def workflow():
@@ -546,10 +553,10 @@ def workflow():
     bench.write("checked.plue.py", checked);
     let read = "name: Read\ntasks: [{id: a, run: \"if true; then\", dependencies: [none]}]\n";
     bench.write("read.plue.yaml", read);
-    let said = bench.plue(&["validate"]).ends(3);
-    said.tells(&["step `quote`: the command does not parse", "PLUE-C0015", "scripts/none.py"]);
-    said.tells(&["nobody", "PLUE-P0078", "step `code`: the code does not parse"]);
-    said.tells(&["step `a`: the command does not parse", "none"]);
+    let output = bench.plue(&["validate"]).ends(3);
+    output.reports(&["step `quote`: the command does not parse", "PLUE-C0015", "scripts/none.py"]);
+    output.reports(&["nobody", "PLUE-P0078", "step `code`: the code does not parse"]);
+    output.reports(&["step `a`: the command does not parse", "none"]);
     let found = bench.plue(&["validate", "--output", "json"]).ends(3).json();
     let of = |file: &str| {
         let all = found["diagnostics"].as_array().unwrap().iter();

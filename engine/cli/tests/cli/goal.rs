@@ -4,13 +4,13 @@ use serde_json::json;
 
 use crate::{
     scripted::Scripted,
-    support::{Bench, Said},
+    support::{Bench, CliOutput},
 };
 
 const GOAL: &str = "Build a \"portfolio\" website";
 
-/// What a planner said: talk, a first try, and the workflow it settled on.
-const SAID: &str = "I need three workers.
+/// A planner's answer: prose, a first attempt, and the final workflow.
+const ANSWER: &str = "I need three workers.
 
 ```yaml
 name: wrong
@@ -38,33 +38,33 @@ tasks:
 ";
 
 /// As the Messages API records it.
-fn transcript(said: &str) -> String {
+fn transcript(text: &str) -> String {
     let asked = json!({"role": "user", "content": "Plan this: ```yaml\nname: asked\n```"});
-    let answer = json!({"role": "assistant", "content": [{"type": "text", "text": said}]});
+    let answer = json!({"role": "assistant", "content": [{"type": "text", "text": text}]});
     format!("{asked}\n{answer}\n")
 }
 
 #[test]
-fn row_3_15_a_goal_becomes_workers_and_a_workflow_that_waits_for_approval() {
+fn row_3_15_goals_become_workflows_that_wait_for_approval() {
     let bench = Bench::new();
-    bench.write("said.jsonl", transcript(SAID));
+    bench.write("answer.jsonl", transcript(ANSWER));
     let plan = |more: &[&str]| {
-        bench.plue(&[&["plan", "--goal", GOAL, "--answer", "said.jsonl"], more].concat())
+        bench.plue(&[&["plan", "--goal", GOAL, "--answer", "answer.jsonl"], more].concat())
     };
-    // Shown, and nothing written: somebody has to approve.
+    // Shown, and nothing written before an approval.
     let shown = plan(&[]).ends(6);
     shown.shows(&["Portfolio site", "step specs", "step review", "a new workflow"]);
-    shown.tells(&["nothing is written", "--approve sha256:"]);
+    shown.reports(&["nothing is written", "--approve sha256:"]);
     let file = bench.repo().join("portfolio-site.plue.yaml");
     assert!(!file.exists());
-    bench.plue(&["list"]).ends(0).tells(&["there is no workflow"]);
+    bench.plue(&["list"]).ends(0).reports(&["there is no workflow"]);
     assert_eq!(plan(&[]).ends(6).stdout, shown.stdout, "the same answer is the same plan");
     let hash = shown.stderr.rsplit("--approve ").next().unwrap().trim();
     // Only what was shown can be approved.
     let other = format!("sha256:{}", "0".repeat(64));
-    plan(&["--approve", &other]).ends(2).tells(&["was approved, but the answer is"]);
+    plan(&["--approve", &other]).ends(2).reports(&["was approved, but the answer is"]);
     assert!(!file.exists());
-    plan(&["--approve", hash]).ends(0).tells(&["plue run portfolio-site.plue.yaml"]);
+    plan(&["--approve", hash]).ends(0).reports(&["plue run portfolio-site.plue.yaml"]);
     let planned = bench.plue(&["plan", "portfolio-site"]).ends(0);
     planned.shows(&[hash]);
     let ir = bench.plue(&["plan", "portfolio-site", "--output", "json"]).ends(0).json();
@@ -75,7 +75,7 @@ fn row_3_15_a_goal_becomes_workers_and_a_workflow_that_waits_for_approval() {
     bench.plue(&["runs", "--output", "json"]).ends(0).shows(&["\"runs\": []"]);
 
     // A second thought is a difference, which needs its own approval.
-    bench.write("said.jsonl", transcript(&SAID.replace("Review it", "Review it twice")));
+    bench.write("answer.jsonl", transcript(&ANSWER.replace("Review it", "Review it twice")));
     let changed = plan(&[]).ends(6);
     changed.shows(&["step review", "Review it twice"]);
     assert!(!changed.stdout.contains("step specs\n"), "{}", changed.stdout);
@@ -84,28 +84,28 @@ fn row_3_15_a_goal_becomes_workers_and_a_workflow_that_waits_for_approval() {
 }
 
 #[test]
-fn row_3_15_an_answer_that_is_no_valid_workflow_is_refused_with_its_places() {
+fn row_3_15_invalid_answers_are_refused_with_locations() {
     let bench = Bench::new();
-    let plan = |said: &str, code: i32| {
-        bench.write("said", said);
-        bench.plue(&["plan", "--goal", GOAL, "--answer", "said"]).ends(code)
+    let plan = |answer: &str, code: i32| {
+        bench.write("answer", answer);
+        bench.plue(&["plan", "--goal", GOAL, "--answer", "answer"]).ends(code)
     };
     plan("name: x\ntasks: [{id: a, agent: coder, dependencies: [nobody]}]\n", 3)
-        .tells(&["PLUE-P0012", "nobody"]);
-    plan("I cannot do that.", 3).tells(&["PLUE-S"]);
-    plan("name: x\ngoal: another\ntasks: [{id: a, run: x}]\n", 2).tells(&["another goal"]);
-    // A role that nobody has is worth a look now, and refused by `run`.
-    plan("name: x\ntasks: [{id: a, agent: wizard}]\n", 6).tells(&["PLUE-C0008", "wizard"]);
-    let budget = ["plan", "--goal", GOAL, "--answer", "said", "--budget", "1"];
-    bench.plue(&budget).ends(2).tells(&["--budget"]);
-    let outside = ["plan", "--goal", GOAL, "--answer", "said", "--save", "../x.plue.yaml"];
-    bench.plue(&outside).ends(2).tells(&["not a path in the repository"]);
+        .reports(&["PLUE-P0012", "nobody"]);
+    plan("I cannot do that.", 3).reports(&["PLUE-S"]);
+    plan("name: x\ngoal: another\ntasks: [{id: a, run: x}]\n", 2).reports(&["another goal"]);
+    // An unknown role is a warning here and refused by `run`.
+    plan("name: x\ntasks: [{id: a, agent: wizard}]\n", 6).reports(&["PLUE-C0008", "wizard"]);
+    let budget = ["plan", "--goal", GOAL, "--answer", "answer", "--budget", "1"];
+    bench.plue(&budget).ends(2).reports(&["--budget"]);
+    let outside = ["plan", "--goal", GOAL, "--answer", "answer", "--save", "../x.plue.yaml"];
+    bench.plue(&outside).ends(2).reports(&["not a path in the repository"]);
 }
 
 /// `plue plan --goal`, with a model of one answer for each text.
-fn asked(bench: &Bench, model: &Scripted, more: &[&str]) -> Said {
+fn asked(bench: &Bench, model: &Scripted, more: &[&str]) -> CliOutput {
     let mut command = bench.command(&[&["plan", "--goal", GOAL], more].concat());
-    Said::of(model.with_key(&mut command).output().unwrap())
+    CliOutput::of(model.with_key(&mut command).output().unwrap())
 }
 
 fn model(answers: &[&str]) -> Scripted {
@@ -114,13 +114,13 @@ fn model(answers: &[&str]) -> Scripted {
 }
 
 #[test]
-fn row_3_15_claude_is_asked_for_a_workflow_that_waits_for_approval() {
+fn row_3_15_workflows_of_claude_wait_for_approval() {
     let bench = Bench::new();
-    let model = model(&[SAID]);
+    let model = model(&[ANSWER]);
     bench.plue(&["plan", "--goal", GOAL, "--approve", "x"]).ends(4);
     let shown = asked(&bench, &model, &[]).ends(6);
     shown.shows(&["Portfolio site", "step specs", "step review", "a new workflow"]);
-    shown.tells(&["plan_from_goal", "Better:", "nothing is written", "--approve sha256:"]);
+    shown.reports(&["plan_from_goal", "Better:", "nothing is written", "--approve sha256:"]);
     let file = bench.repo().join("portfolio-site.plue.yaml");
     assert!(!file.exists());
     // The question is a run like others, and knew the goal, the roles and the language.
@@ -133,30 +133,30 @@ fn row_3_15_claude_is_asked_for_a_workflow_that_waits_for_approval() {
     bench.plue(&["plan", "portfolio-site"]).ends(0).shows(&[&hash]);
     let state = model.state();
     assert_eq!((&state["requests"], &state["violations"]), (&json!(1), &json!([])));
-    bench.plue(&["plan", "--goal", "Another", "--approve", &hash]).ends(4).tells(&["not asked"]);
+    bench.plue(&["plan", "--goal", "Another", "--approve", &hash]).ends(4).reports(&["not asked"]);
 }
 
 #[test]
 fn row_3_15_an_invalid_answer_is_corrected_once() {
     let bench = Bench::new();
     let bad = "```yaml\nname: x\ntasks: [{id: a, agent: coder, dependencies: [gone]}]\n```";
-    let first = model(&[bad, SAID]);
+    let first = model(&[bad, ANSWER]);
     let shown = asked(&bench, &first, &[]).ends(6);
-    shown.tells(&["no valid workflow", "asked once more"]);
+    shown.reports(&["no valid workflow", "asked once more"]);
     shown.shows(&["Portfolio site"]);
     bench
         .plue(&["transcript", "last", "--full"])
         .ends(0)
         .shows(&["PLUE-P0012", "dependencies: [gone]"]);
     let second = model(&[bad, bad]);
-    asked(&bench, &second, &[]).ends(3).tells(&["PLUE-P0012"]);
+    asked(&bench, &second, &[]).ends(3).reports(&["PLUE-P0012"]);
 }
 
 #[test]
 fn row_3_15_a_question_costs_no_more_than_its_budget() {
     let bench = Bench::new();
-    let model = model(&[SAID]);
-    asked(&bench, &model, &["--budget", "0.000001"]).ends(7).tells(&["PLUE-L0004"]);
+    let model = model(&[ANSWER]);
+    asked(&bench, &model, &["--budget", "0.000001"]).ends(7).reports(&["PLUE-L0004"]);
     assert_eq!(model.state()["requests"], 0);
-    bench.plue(&["plan", "--goal", GOAL]).ends(1).tells(&["PLUE-L0001"]);
+    bench.plue(&["plan", "--goal", GOAL]).ends(1).reports(&["PLUE-L0001"]);
 }

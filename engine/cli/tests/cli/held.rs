@@ -3,7 +3,7 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::{serve::Served, stopping::Saying, support::Bench};
+use crate::{serve::Served, stopping::RunningCommand, support::Bench};
 
 /// A plan that holds its group until it is answered.
 const GROUPED: &str = r#"
@@ -37,35 +37,35 @@ fn run_with(served: &Served, status: &str) -> String {
 /// The obstacles of a run, once one of this kind is among them.
 fn waits(served: &Served, run: &str, kind: &str) -> Json {
     loop {
-        let told = served.get(&format!("/api/v1/runs/{run}/status"));
-        let waiting = told["waiting"].as_array().unwrap();
+        let document = served.get(&format!("/api/v1/runs/{run}/status"));
+        let waiting = document["waiting"].as_array().unwrap();
         if let Some(found) = waiting.iter().find(|waiting| waiting["for"] == kind) {
-            assert_eq!(waiting.len(), 1, "{told}");
+            assert_eq!(waiting.len(), 1, "{document}");
             return found.clone();
         }
     }
 }
 
 /// Lines that a command prints until one has this text, and how many before it have another.
-fn counted(saying: &mut Saying, until: &str, text: &str) -> usize {
+fn counted(command: &mut RunningCommand, until: &str, text: &str) -> usize {
     let mut count = 0;
-    for line in &mut saying.lines {
+    for line in &mut command.lines {
         let line = line.unwrap();
         if line.contains(until) {
             return count;
         }
         count += usize::from(line.contains(text));
     }
-    panic!("not said: {until}");
+    panic!("not printed: {until}");
 }
 
 #[test]
-fn runs_behind_a_group_list_the_run_in_front() {
+fn queued_runs_of_groups_list_the_run_ahead() {
     let served = Served::start();
     served.bench.write(".plue.py", GROUPED);
     served.push();
     let first = run_with(&served, "waiting");
-    let mut follow = Saying::of(served.remote(&["run", "Deploy", "--repo", "acme/app"]));
+    let mut follow = RunningCommand::of(served.remote(&["run", "Deploy", "--repo", "acme/app"]));
     let why = format!("waits for its turn in the group `production` behind run {first}");
     assert!(follow.until("waits for its turn").ends_with(&format!("run {why}")));
     let second = run_with(&served, "queued");
@@ -80,7 +80,7 @@ fn runs_behind_a_group_list_the_run_in_front() {
     assert_eq!(page.matches("waits for its turn").count(), 1, "{page}");
     assert!(page.contains(&link), "{page}");
     served.remotely(&["approve", &first, "go"]).ends(0);
-    assert_eq!(counted(&mut follow, "plue approve", "waits for its turn"), 0, "said once");
+    assert_eq!(counted(&mut follow, "plue approve", "waits for its turn"), 0, "printed once");
     served.remotely(&["approve", &second, "go"]).ends(0);
     follow.until("run success");
     assert_eq!(follow.child.wait().unwrap().code(), Some(0));
@@ -94,7 +94,7 @@ fn runs_without_a_place_list_the_bound() {
     served.bench.write(".plue.py", LONG);
     served.push();
     let first = run_with(&served, "running");
-    let mut follow = Saying::of(served.remote(&["run", "Long", "--repo", "acme/app"]));
+    let mut follow = RunningCommand::of(served.remote(&["run", "Long", "--repo", "acme/app"]));
     follow.until("run waits for a place: ");
     let second = run_with(&served, "queued");
     let waits = waits(&served, &second, "place");
@@ -103,24 +103,24 @@ fn runs_without_a_place_list_the_bound() {
     let page = served.page(&format!("/runs/{second}"));
     assert_eq!(page.matches("waits for a place: ").count(), 1, "{page}");
     served.remotely(&["cancel", &first, "--kill"]).ends(0);
-    assert_eq!(counted(&mut follow, "| up", "waits for a place"), 0, "said once");
+    assert_eq!(counted(&mut follow, "| up", "waits for a place"), 0, "printed once");
     served.remotely(&["cancel", &second, "--kill"]).ends(0);
     assert_eq!(follow.child.wait().unwrap().code(), Some(1));
 }
 
 #[test]
-fn runs_of_this_machine_say_that_they_wait_for_their_turn() {
+fn queued_local_runs_print_that_they_wait() {
     let bench = Bench::with(
         &LONG.replace("name=\"Long\"", "name=\"Long\", concurrency=Concurrency('one')"),
     );
-    let mut first = Saying::of(bench.command(&["run"]));
+    let mut first = RunningCommand::of(bench.command(&["run"]));
     first.until("| up");
     let front = bench.plue(&["status", "last", "--output", "json"]).ends(0).json();
     let front = front["run"]["id"].as_str().unwrap();
-    let mut second = Saying::of(bench.command(&["run"]));
+    let mut second = RunningCommand::of(bench.command(&["run"]));
     second.until(&format!("waits for its turn in the group `one` behind run {front}"));
     bench.plue(&["cancel", front, "--kill"]);
-    assert_eq!(counted(&mut second, "| up", "waits for its turn"), 0, "said once");
+    assert_eq!(counted(&mut second, "| up", "waits for its turn"), 0, "printed once");
     bench.plue(&["cancel", "last", "--kill"]);
     assert_eq!(first.child.wait().unwrap().code(), Some(1));
     assert_eq!(second.child.wait().unwrap().code(), Some(1));

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use crate::support::Bench;
 
 #[test]
-fn row_4_11_help_and_version_go_to_standard_output_and_are_no_error() {
+fn row_4_11_help_and_version_go_to_standard_output() {
     let bench = Bench::new();
     bench.plue(&["--version"]).ends(0).shows(&[&format!("plue {}\n", env!("CARGO_PKG_VERSION"))]);
     bench.plue(&["--help"]).ends(0).shows(&[
@@ -16,18 +16,19 @@ fn row_4_11_help_and_version_go_to_standard_output_and_are_no_error() {
         "Exit codes: 0 ok",
     ]);
     for command in crate::reference::COMMANDS {
-        let said = bench.plue(&[command, "--help"]).ends(0);
-        said.shows(&[&format!("Usage: plue {command}")]);
-        assert_eq!(said.stderr, "");
+        let output = bench.plue(&[command, "--help"]).ends(0);
+        output.shows(&[&format!("Usage: plue {command}")]);
+        assert_eq!(output.stderr, "");
     }
 }
 
 #[test]
 fn help_groups_commands_by_what_people_do() {
     let bench = Bench::new();
-    let said = bench.plue(&["--help"]).ends(0);
-    let at =
-        |text: &str| said.stdout.find(text).unwrap_or_else(|| panic!("{text}: {}", said.stdout));
+    let output = bench.plue(&["--help"]).ends(0);
+    let at = |text: &str| {
+        output.stdout.find(text).unwrap_or_else(|| panic!("{text}: {}", output.stdout))
+    };
     let titles = [
         "\nWrite and check:\n",
         "\nRun:\n",
@@ -39,24 +40,28 @@ fn help_groups_commands_by_what_people_do() {
         "\nSet up and help:\n",
         "\nOptions:\n",
     ];
-    assert!(titles.map(at).is_sorted(), "{}", said.stdout);
+    assert!(titles.map(at).is_sorted(), "{}", output.stdout);
     assert!(at("\n  validate ") < at("\nRun:\n") && at("\n  run ") < at("\nLook:\n"));
     for word in ["source 004", "jail", "engine died", "tables"] {
-        assert!(!said.stdout.contains(word), "{word}");
+        assert!(!output.stdout.contains(word), "{word}");
     }
 }
 
 #[test]
-fn a_wrong_command_line_is_exit_code_2_with_the_right_spelling() {
+fn wrong_command_lines_exit_with_2_and_advice() {
     let bench = Bench::new();
-    bench.plue(&["rnu"]).ends(2).tells(&["run"]);
-    bench.plue(&[]).ends(2).tells(&["Usage: plue"]);
-    bench.plue(&["runs", "--output", "yaml"]).ends(2).tells(&["table, json, jsonl"]);
-    bench.plue(&["runs", "--status", "red"]).ends(2).tells(&["PLUE-C0001", "red", "one of queued"]);
+    bench.plue(&["rnu"]).ends(2).reports(&["run"]);
+    bench.plue(&[]).ends(2).reports(&["Usage: plue"]);
+    bench.plue(&["runs", "--output", "yaml"]).ends(2).reports(&["table, json, jsonl"]);
+    bench.plue(&["runs", "--status", "red"]).ends(2).reports(&[
+        "PLUE-C0001",
+        "red",
+        "one of queued",
+    ]);
 }
 
 #[test]
-fn row_4_02_the_digest_of_a_file_is_that_of_the_published_vectors() {
+fn row_4_02_digests_of_files_match_the_published_vectors() {
     let bench = Bench::new();
     bench.write("abc", "abc");
     let sha = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
@@ -71,7 +76,7 @@ fn row_4_02_the_digest_of_a_file_is_that_of_the_published_vectors() {
         bench.plue_reading(&["hash", "--file", "-"], "abc").ends(0).stdout,
         format!("{sha}  -\n")
     );
-    bench.plue(&["hash", "--file", "nothing"]).ends(4).tells(&["PLUE-C0005", "nothing"]);
+    bench.plue(&["hash", "--file", "nothing"]).ends(4).reports(&["PLUE-C0005", "nothing"]);
     bench.plue(&["hash"]).ends(2);
 }
 
@@ -83,7 +88,7 @@ fn completions_are_a_script_of_the_shell() {
 }
 
 #[test]
-fn schemas_are_listed_and_printed_as_they_are_published() {
+fn schemas_are_printed_as_published() {
     let bench = Bench::new();
     let names = bench.plue(&["schema"]).ends(0).stdout;
     assert!(names.lines().count() >= 14, "{names}");
@@ -92,7 +97,7 @@ fn schemas_are_listed_and_printed_as_they_are_published() {
         let published = std::fs::read_to_string(format!("{folder}/{name}.json")).unwrap();
         assert_eq!(bench.plue(&["schema", name]).ends(0).stdout, published, "{name}");
     }
-    bench.plue(&["schema", "pln"]).ends(4).tells(&["did you mean `plan`?"]);
+    bench.plue(&["schema", "pln"]).ends(4).reports(&["did you mean `plan`?"]);
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn answered(served: &Served, head: &str) -> String {
 }
 
 #[test]
-fn a_body_that_is_announced_too_long_is_refused_before_it_comes() {
+fn bodies_announced_too_long_are_refused_unread() {
     let served = Served::start();
     let hook = "POST /hooks/github/nobody HTTP/1.1\r\nhost: x\r\ncontent-length: 30000000\r\n\r\n";
     let answer = answered(&served, hook);
@@ -39,7 +39,7 @@ fn a_body_that_is_announced_too_long_is_refused_before_it_comes() {
 }
 
 #[test]
-fn what_a_step_printed_does_nothing_to_a_terminal_with_a_server_and_without() {
+fn output_of_steps_cannot_control_the_terminal() {
     let served = Served::start();
     served.bench.write(".plue.py", EVIL);
     served.push();
@@ -51,12 +51,12 @@ fn what_a_step_printed_does_nothing_to_a_terminal_with_a_server_and_without() {
         &["explain", run],
         &["doc", "generate", run],
     ] {
-        for said in [served.bench.plue(args), served.remotely(args)] {
-            let said = said.ends(0);
+        for output in [served.bench.plue(args), served.remotely(args)] {
+            let output = output.ends(0);
             let bad = |c: char| c.is_control() && c != '\n';
-            assert!(!said.stdout.contains(bad), "{args:?}: {:?}", said.stdout);
+            assert!(!output.stdout.contains(bad), "{args:?}: {:?}", output.stdout);
         }
     }
-    let said = served.remotely(&["logs", run, "--search", "needle"]).ends(0);
-    said.shows(&["needle", "<script>"]);
+    let output = served.remotely(&["logs", run, "--search", "needle"]).ends(0);
+    output.shows(&["needle", "<script>"]);
 }

@@ -52,9 +52,9 @@ impl Served {
         let url = format!("http://{}/{name}.git", forge.listener.local_addr().unwrap());
         let args = ["repo", "add", name, &url, "--forge", "github", "--report", "none"];
         let more = ["--allow-http", "--webhook-secret", "secret"];
-        let said = self.bench.plue(&[&args[..], &more[..]].concat()).ends(0);
-        let path = said.stderr.split(' ').find(|word| word.starts_with("/hooks/"));
-        path.unwrap_or_else(|| panic!("no hook in {}", said.stderr)).to_owned()
+        let output = self.bench.plue(&[&args[..], &more[..]].concat()).ends(0);
+        let path = output.stderr.split(' ').find(|word| word.starts_with("/hooks/"));
+        path.unwrap_or_else(|| panic!("no hook in {}", output.stderr)).to_owned()
     }
 
     /// Delivers a push to `main`.

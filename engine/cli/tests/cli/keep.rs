@@ -1,6 +1,6 @@
-//! What is kept of steps: changes of the workspace, artifacts, caches, known results.
+//! Results of steps that outlive them: changes of the workspace, artifacts, caches, reused results.
 
-use crate::support::{Bench, Said};
+use crate::support::{Bench, CliOutput};
 
 fn read(bench: &Bench, path: &str) -> String {
     std::fs::read_to_string(bench.repo().join(path)).unwrap_or_else(|error| format!("{error}"))
@@ -10,12 +10,12 @@ fn workflow(steps: &str) -> String {
     format!("def workflow():\n    return Plan(name=\"Keep\", steps=[\n{steps}\n    ])\n")
 }
 
-fn explain(bench: &Bench, step: &str) -> Said {
+fn explain(bench: &Bench, step: &str) -> CliOutput {
     bench.plue(&["explain", "last", step]).ends(0)
 }
 
 #[test]
-fn row_1_14_retry_from_a_step_puts_back_what_later_steps_changed() {
+fn row_1_14_retries_from_a_step_undo_later_changes() {
     let steps = r#"
         Step.bash("make", "echo made > made.txt; echo 1 >> log.txt"),
         Step.bash("bend", "echo bent > made.txt; echo 2 >> log.txt; mkdir -p out/deep; echo x > out/deep/x; rm keep.txt",
@@ -27,10 +27,10 @@ fn row_1_14_retry_from_a_step_puts_back_what_later_steps_changed() {
     bench.write("log.txt", "0\n");
     bench.plue(&["run"]).ends(1);
     assert_eq!(read(&bench, "made.txt"), "bent\n");
-    // What a person does between two tries stays.
+    // Edits of the user between two attempts stay.
     bench.write("passes", "");
     bench.write("mine.txt", "my work");
-    bench.plue(&["retry", "last", "--from", "bend"]).ends(0).tells(&["what they were before"]);
+    bench.plue(&["retry", "last", "--from", "bend"]).ends(0).reports(&["what they were before"]);
     assert_eq!(read(&bench, "log.txt"), "0\n1\n2\n", "not 0 1 2 2");
     assert_eq!(read(&bench, "mine.txt"), "my work");
     let log = bench.plue(&["logs", "last", "look"]).ends(0);
@@ -46,7 +46,7 @@ fn row_1_14_retry_from_a_step_puts_back_what_later_steps_changed() {
 }
 
 #[test]
-fn row_1_14_retry_of_what_failed_starts_with_the_files_of_the_first_try() {
+fn row_1_14_retries_start_with_the_first_files() {
     let steps = r#"
         Step.bash("good", "echo good >> log.txt"),
         Step.bash("bad", "echo half >> log.txt; ln -s log.txt link; chmod +x log.txt; test -e passes", depends_on=["good"]),
@@ -60,7 +60,7 @@ fn row_1_14_retry_of_what_failed_starts_with_the_files_of_the_first_try() {
 }
 
 #[test]
-fn what_a_person_changed_is_not_overwritten_unless_forced() {
+fn edits_of_users_are_overwritten_only_if_forced() {
     let steps = r#"
         Step.bash("make", "echo made > made.txt"),
         Step.bash("bend", "echo bent > made.txt; test -e passes", depends_on=["make"]),
@@ -70,10 +70,10 @@ fn what_a_person_changed_is_not_overwritten_unless_forced() {
     bench.write("passes", "");
     bench.write("made.txt", "hand-made");
     let refused = bench.plue(&["retry", "last"]).ends(4);
-    refused.tells(&["PLUE-C0011", "made.txt", "--keep-files", "--force"]);
+    refused.reports(&["PLUE-C0011", "made.txt", "--keep-files", "--force"]);
     assert_eq!(read(&bench, "made.txt"), "hand-made");
     let forced = bench.plue(&["retry", "last", "--force"]).ends(0);
-    forced.tells(&["what was overwritten is in"]);
+    forced.reports(&["what was overwritten is in"]);
     let aside = bench.state().join("aside");
     let copy = std::fs::read_dir(aside).unwrap().next().unwrap().unwrap().path().join("made.txt");
     assert_eq!(std::fs::read_to_string(copy).unwrap(), "hand-made");
@@ -91,7 +91,7 @@ fn checkpoints_can_be_turned_off() {
 }
 
 #[test]
-fn artifacts_are_listed_and_come_back_byte_for_byte() {
+fn artifacts_are_listed_and_restored_byte_for_byte() {
     let steps = r#"
         Step.bash("build", "mkdir -p out/sub; head -c 300000 /dev/zero | tr '\\0' x > out/big; echo small > out/sub/small; chmod +x out/sub/small; echo no > out/not.tmp; ln -s /etc/passwd out/passwd; ln -s /etc out/etc",
                   artifacts=["out", "!**/*.tmp", "absent/**"]),
@@ -124,11 +124,11 @@ fn artifacts_are_listed_and_come_back_byte_for_byte() {
     let fetched = bench.repo().join("../fetched");
     assert_eq!(std::fs::read_to_string(fetched.join("out/sub/small")).unwrap(), "small\n");
     assert!(!fetched.join("out/passwd").exists());
-    bench.plue(&["logs", "last"]).ends(0).tells(&[]);
+    bench.plue(&["logs", "last"]).ends(0).reports(&[]);
 }
 
 #[test]
-fn row_2_25_a_cache_is_filled_once_and_restored_where_nothing_is() {
+fn row_2_25_caches_are_filled_once_and_restored() {
     let steps = r#"
         Step.bash("deps", "if test -e deps/lib; then echo was there; else echo fetched; mkdir -p deps; cp lock deps/lib; ln -s lib deps/link; fi",
                   cache=Cache(key="deps-${hash_files('lock')}", paths=["deps"], restore=["deps-"])),
@@ -169,7 +169,7 @@ fn row_2_25_an_evicted_cache_is_explained() {
     let small = |args: &[&str]| {
         let mut command = bench.command(args);
         command.env("PLUE_CACHE_QUOTA_BYTES", "1000");
-        Said::of(command.output().unwrap()).ends(0)
+        CliOutput::of(command.output().unwrap()).ends(0)
     };
     small(&["run"]);
     small(&["run"]);
@@ -177,7 +177,7 @@ fn row_2_25_an_evicted_cache_is_explained() {
 }
 
 #[test]
-fn row_2_25_a_pull_request_from_elsewhere_fills_no_cache_that_others_read() {
+fn row_2_25_forks_fill_no_cache_of_others() {
     let steps = r#"
         Step.bash("deps", "test -e deps/lib || { mkdir -p deps; echo $FROM > deps/lib; }; cat deps/lib",
                   env={"FROM": ref("event", "type") if False else "x"},
@@ -199,7 +199,7 @@ fn row_2_25_a_pull_request_from_elsewhere_fills_no_cache_that_others_read() {
 }
 
 #[test]
-fn row_2_25_a_pure_step_is_done_once_for_the_same_inputs() {
+fn row_2_25_pure_steps_run_once_per_input() {
     let steps = r#"
         Step.bash("up", "echo word=$(cat word) > $PLUE_OUTPUT"),
         Step.bash("pure", "echo ran; mkdir -p out; tr a-z A-Z < src.txt > out/x; echo \"n=$WORD\" > $PLUE_OUTPUT",
@@ -238,12 +238,12 @@ fn artifacts_that_cannot_be_kept_fail_the_step() {
     "#;
     let bench = Bench::with(&workflow(steps));
     let run = bench.plue(&["run"]).ends(1);
-    run.tells(&["PLUE-R0012", "more than 10000 files"]);
+    run.reports(&["PLUE-R0012", "more than 10000 files"]);
     explain(&bench, "many").shows(&["PLUE-R0012"]);
 }
 
 #[test]
-fn rules_of_artifacts_decide_over_missing_and_lost_files() {
+fn artifact_rules_decide_on_missing_and_lost_files() {
     let steps = r#"
         Step.bash("none", "echo x > there", artifacts=Artifacts(["there", "nowhere/*", "!*.map"], missing="fail")),
         Step.bash("quiet", "true", artifacts=Artifacts(["silent/*"], missing="ignore")),
@@ -253,11 +253,11 @@ fn rules_of_artifacts_decide_over_missing_and_lost_files() {
     let bench =
         Bench::with(&workflow(steps).replace("\"Keep\",", "\"Keep\", on_failure=\"continue\","));
     let run = bench.plue(&["run"]).ends(1);
-    run.tells(&[
+    run.reports(&[
         "PLUE-R0016: artifacts: nothing matches nowhere/*",
         "nothing matches unwritten.xml",
     ]);
-    run.tells(&["PLUE-R0012", "more than 10000 files"]);
+    run.reports(&["PLUE-R0012", "more than 10000 files"]);
     assert!(!run.stderr.contains("silent/"), "{}", run.stderr);
     let status = bench.plue(&["status", "last", "--output", "json"]).ends(0).json();
     let ended = |id: &str| {
@@ -298,17 +298,17 @@ fn default_rules_of_artifacts_change_no_hash() {
 }
 
 #[test]
-fn artifacts_left_out_are_told_everywhere() {
+fn omitted_artifacts_are_reported_everywhere() {
     let steps = r#"
         Step.bash("links", "mkdir out; echo x > out/x; ln -s x out/link", artifacts=["out"]),
         Step.bash("none", "true", artifacts=["nowhere/*"]),
     "#;
     let bench = Bench::with(&workflow(steps));
-    let told = ["1 left out, they are symbolic links: out/link", "nothing matches nowhere/*"];
-    bench.plue(&["run"]).ends(0).tells(&told);
-    bench.plue(&["status", "last"]).ends(0).shows(&told);
-    bench.plue(&["logs", "last"]).ends(0).tells(&told);
-    explain(&bench, "none").shows(&told[1..]);
+    let warnings = ["1 left out, they are symbolic links: out/link", "nothing matches nowhere/*"];
+    bench.plue(&["run"]).ends(0).reports(&warnings);
+    bench.plue(&["status", "last"]).ends(0).shows(&warnings);
+    bench.plue(&["logs", "last"]).ends(0).reports(&warnings);
+    explain(&bench, "none").shows(&warnings[1..]);
     let status = bench.plue(&["status", "last", "--output", "json"]).ends(0);
     let status: serde_json::Value = serde_json::from_str(&status.stdout).unwrap();
     assert_eq!(status["notes"].as_array().unwrap().len(), 2, "{status}");
@@ -338,7 +338,7 @@ fn services_that_die_fail_their_step() {
     let run = "exec 3<>/dev/tcp/127.0.0.1/PORT; sleep 3000";
     let steps = format!("Step.bash('asks', '{run}', services=[Service(\"{service}\", PORT)]),");
     let bench = Bench::with(&workflow(&steps.replace("PORT", &port)));
-    bench.plue(&["run"]).ends(1).tells(&["PLUE-R0011", "while the step ran"]);
+    bench.plue(&["run"]).ends(1).reports(&["PLUE-R0011", "while the step ran"]);
 }
 
 #[test]
@@ -348,7 +348,7 @@ fn services_on_one_port_are_refused() {
     bench
         .plue(&["validate"])
         .ends(3)
-        .tells(&["PLUE-P0068", "two services of the step have port 5000"]);
+        .reports(&["PLUE-P0068", "two services of the step have port 5000"]);
 }
 
 #[test]

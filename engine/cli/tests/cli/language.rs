@@ -62,14 +62,14 @@ fn arguments_in_yaml_are_the_same_plan() {
 fn secrets_are_no_arguments() {
     let steps = r#"Step.python("p", script="p.py", args=[secret("TOKEN")])"#;
     let bench = Bench::with(&workflow(steps));
-    bench.plue(&["validate"]).ends(3).tells(&["PLUE-P0077", "secrets"]);
+    bench.plue(&["validate"]).ends(3).reports(&["PLUE-P0077", "secrets"]);
 }
 
 #[test]
 fn arguments_read_only_earlier_steps() {
     let steps = r#"Step.bash("late", "true"), Step.python("p", "pass", args=[ref("late")])"#;
     let bench = Bench::with(&workflow(steps));
-    bench.plue(&["validate"]).ends(3).tells(&["PLUE-P0030", "`args` reads `late`"]);
+    bench.plue(&["validate"]).ends(3).reports(&["PLUE-P0030", "`args` reads `late`"]);
 }
 
 #[test]
@@ -82,9 +82,9 @@ fn caches_that_stay_empty_are_refused() {
         })
         .collect();
     let bench = Bench::with(&workflow(&steps.join("\n")));
-    let said = bench.plue(&["validate"]).ends(3);
-    assert_eq!(said.stderr.matches("PLUE-P0078").count(), paths.len(), "{}", said.stderr);
-    said.tells(&[
+    let output = bench.plue(&["validate"]).ends(3);
+    assert_eq!(output.stderr.matches("PLUE-P0078").count(), paths.len(), "{}", output.stderr);
+    output.reports(&[
         "is the whole workspace",
         "lies in `.git`",
         "which only a shell reads",
@@ -113,7 +113,7 @@ fn steps_that_kill_the_runner_are_named() {
     bench
         .plue(&["run"])
         .ends(1)
-        .tells(&["killer", "no other step ran then, so this one may have killed it"]);
+        .reports(&["killer", "no other step ran then, so this one may have killed it"]);
 }
 
 #[test]
@@ -122,6 +122,6 @@ fn linked_workflow_files_are_refused_by_name() {
     std::os::unix::fs::symlink(".plue.py", bench.repo().join("linked.plue.py")).unwrap();
     bench.commit();
     let link = "`linked.plue.py` is a symbolic link";
-    bench.plue(&["validate"]).ends(3).tells(&[link, "put the file itself there"]);
+    bench.plue(&["validate"]).ends(3).reports(&[link, "put the file itself there"]);
     bench.plue(&["list"]).ends(0).shows(&[link]);
 }

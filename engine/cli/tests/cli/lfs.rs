@@ -127,7 +127,7 @@ impl Objects {
 }
 
 #[test]
-fn lfs_contents_come_with_the_credential_and_leave_none() {
+fn lfs_contents_arrive_without_leaving_the_credential() {
     let forge = Forge::new(&workflow());
     files(&forge.bench);
     forge.publish();
@@ -138,13 +138,13 @@ fn lfs_contents_come_with_the_credential_and_leave_none() {
     holds(&[output.stdout.as_str(), &output.stderr].concat());
     forge.workspaces_hold_no_token();
     assert_eq!(objects.given.lock().unwrap().len(), 2);
-    // Kept beside the mirror for the next run.
+    // Stored next to the mirror for the next run.
     forge.run(&server, |request| objects.answer(&forge, request)).ends(0);
     assert_eq!(objects.given.lock().unwrap().len(), 2);
 }
 
 #[test]
-fn lfs_contents_that_are_missing_or_wrong_are_refused() {
+fn missing_or_wrong_lfs_contents_are_refused() {
     let forge = Forge::new(&workflow());
     files(&forge.bench);
     forge.publish();
@@ -152,18 +152,18 @@ fn lfs_contents_that_are_missing_or_wrong_are_refused() {
     let gone = Objects { contents: vec![content()], given: Mutex::default(), other: None };
     let output = forge.run(&server, |request| gone.answer(&forge, request));
     assert_ne!(output.code, 0);
-    output.tells(&["assets/run.bin", "Object does not exist (404)", "PLUE-F0022"]);
+    output.reports(&["assets/run.bin", "Object does not exist (404)", "PLUE-F0022"]);
     let contents = vec![content(), b"#!/bin/sh\n".to_vec()];
     let wrong = Objects { contents, given: Mutex::default(), other: Some(b"#!/bin/no\n".to_vec()) };
     let output = forge.run(&server, |request| wrong.answer(&forge, request));
     assert_ne!(output.code, 0);
-    output.tells(&["not what its pointer", "PLUE-F0022"]);
+    output.reports(&["not what its pointer", "PLUE-F0022"]);
     let shown = format!("{output:?}");
     assert!(!shown.contains(TOKEN) && !shown.contains("hidden"), "{shown}");
 }
 
 #[test]
-fn lfs_contents_of_this_machine_come_from_the_repository() {
+fn local_lfs_contents_come_from_the_repository() {
     let served = Served::start();
     served.bench.write(".plue.py", workflow());
     files(&served.bench);

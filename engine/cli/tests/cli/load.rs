@@ -70,7 +70,7 @@ fn five_hundred_runs_at_once_all_end() {
 }
 
 #[test]
-fn five_hundred_runs_at_once_all_end_on_postgres() {
+fn five_hundred_concurrent_runs_end_on_postgres() {
     burst(&Served::on(Bench::on_postgres(), &[]), largest());
 }
 

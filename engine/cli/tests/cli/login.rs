@@ -160,7 +160,7 @@ fn configured(issuer: &str, rules: &str) -> Bench {
 }
 
 #[test]
-fn somebody_logs_in_to_a_server_by_the_issuer_of_its_configuration() {
+fn users_log_in_by_the_configured_issuer() {
     let issuer = Issuer::start();
     let bench =
         configured(&issuer.address(), r#"{group = "dev", role = "writer", repo = "acme/app"}"#);
@@ -190,14 +190,14 @@ fn somebody_logs_in_to_a_server_by_the_issuer_of_its_configuration() {
 }
 
 #[test]
-fn a_server_whose_login_is_not_whole_does_not_start() {
+fn incomplete_login_configurations_refuse_the_server() {
     for (issuer, rules, why) in [
         ("https://id.example", "", "login.rules is missing"),
         ("http://id.example", r#"{group = "a", role = "admin"}"#, "must be https"),
         ("https://id.example", r#"{group = "a", role = "root"}"#, "is no role"),
     ] {
         let bench = configured(issuer, rules);
-        let said = bench.plue(&["serve", "--listen", "127.0.0.1:0"]).ends(2);
-        said.tells(&[why]);
+        let output = bench.plue(&["serve", "--listen", "127.0.0.1:0"]).ends(2);
+        output.reports(&[why]);
     }
 }

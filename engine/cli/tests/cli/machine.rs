@@ -6,10 +6,10 @@ use std::{
     process::Command,
 };
 
-use crate::support::{Bench, Said};
+use crate::support::{Bench, CliOutput};
 
 #[test]
-fn doctor_names_each_part_and_how_it_was_checked() {
+fn doctor_lists_each_part_with_its_check() {
     let bench = Bench::new();
     let json = bench.plue(&["doctor", "--output", "json"]).json();
     let checks = json["checks"].as_array().unwrap().clone();
@@ -22,7 +22,7 @@ fn doctor_names_each_part_and_how_it_was_checked() {
 }
 
 #[test]
-fn doctor_says_what_is_missing_without_bubblewrap() {
+fn doctor_names_missing_parts_without_bubblewrap() {
     let bench = Bench::new();
     let plue = bench.command(&["doctor", "--output", "json"]);
     // Programs are searched in the system's folders, not in PATH, so bubblewrap is covered there.
@@ -32,12 +32,12 @@ fn doctor_says_what_is_missing_without_bubblewrap() {
     command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"]);
     command.arg(plue.get_program()).args(plue.get_args()).current_dir(bench.repo());
     command.envs(plue.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let said = Said::of(command.output().unwrap());
-    if said.code == 77 || said.stdout.is_empty() {
-        eprintln!("NOT PROVEN: nothing can be mounted on this machine: {}", said.stderr);
+    let output = CliOutput::of(command.output().unwrap());
+    if output.code == 77 || output.stdout.is_empty() {
+        eprintln!("NOT PROVEN: nothing can be mounted on this machine: {}", output.stderr);
         return;
     }
-    let json = said.json();
+    let json = output.json();
     let checks = json["checks"].as_array().unwrap();
     for pool in ["pool: local", "pool: untrusted"] {
         let check = checks.iter().find(|check| check["what"] == pool).unwrap();
@@ -47,20 +47,20 @@ fn doctor_says_what_is_missing_without_bubblewrap() {
         assert!(found.contains("apt-get install bubblewrap"), "{check}");
         assert_ne!(check["fix"], "", "{check}");
     }
-    assert_ne!(said.code, 2, "{}", said.stderr);
+    assert_ne!(output.code, 2, "{}", output.stderr);
 }
 
 #[test]
-fn doctor_fails_when_something_that_is_needed_is_missing() {
+fn doctor_fails_if_required_parts_are_missing() {
     let bench = Bench::new();
     let mut command = bench.command(&["doctor"]);
     command.env("PLUE_EVALUATOR_BINARY", "/nowhere/plue-evaluator");
-    let said = Said::of(command.output().unwrap()).ends(5);
-    said.shows(&["fail  plue-evaluator", "→"]);
+    let output = CliOutput::of(command.output().unwrap()).ends(5);
+    output.shows(&["fail  plue-evaluator", "→"]);
     let mut command = bench.command(&["plan"]);
     bench.write(".plue.py", crate::support::SMALL);
     command.env("PLUE_EVALUATOR_BINARY", "/nowhere/plue-evaluator");
-    Said::of(command.output().unwrap()).ends(5).tells(&["plue doctor"]);
+    CliOutput::of(command.output().unwrap()).ends(5).reports(&["plue doctor"]);
 }
 
 #[test]
@@ -89,9 +89,9 @@ fn doctor_checks_keys_without_showing_them() {
             });
             let mut command = bench.command(&["doctor"]);
             command.env("ANTHROPIC_API_KEY", "sk-canary").env("ANTHROPIC_BASE_URL", &address);
-            let said = Said::of(command.output().unwrap());
-            assert!(said.stdout.contains(shown), "{}", said.stdout);
-            assert!(!format!("{}{}", said.stdout, said.stderr).contains("canary"));
+            let output = CliOutput::of(command.output().unwrap());
+            assert!(output.stdout.contains(shown), "{}", output.stdout);
+            assert!(!format!("{}{}", output.stdout, output.stderr).contains("canary"));
             api.join().unwrap()
         });
         assert!(api.contains("x-api-key: sk-canary\n"), "{api}");

@@ -39,6 +39,8 @@ mod floods;
 #[cfg(test)]
 mod forge;
 #[cfg(test)]
+mod forks;
+#[cfg(test)]
 mod front;
 #[cfg(test)]
 mod goal;
@@ -52,8 +54,6 @@ mod hostile;
 mod intake;
 #[cfg(test)]
 mod keep;
-#[cfg(test)]
-mod kept;
 #[cfg(test)]
 mod language;
 #[cfg(test)]
@@ -75,9 +75,15 @@ mod mirror;
 #[cfg(test)]
 mod objects;
 #[cfg(test)]
+mod orchestration;
+#[cfg(test)]
+mod own_isolation;
+#[cfg(test)]
 mod own_runners;
 #[cfg(test)]
 mod pauses;
+#[cfg(test)]
+mod plan_cache;
 #[cfg(test)]
 mod portable;
 #[cfg(test)]
@@ -121,8 +127,6 @@ mod scripted;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
-mod seed003;
-#[cfg(test)]
 mod serve;
 #[cfg(test)]
 mod sources;
@@ -132,8 +136,6 @@ mod state;
 mod step_tools;
 #[cfg(test)]
 mod stopping;
-#[cfg(test)]
-mod strangers;
 #[cfg(test)]
 mod submodules;
 #[cfg(test)]
@@ -156,8 +158,6 @@ mod transcripts;
 mod transforms;
 #[cfg(test)]
 mod waiting;
-#[cfg(test)]
-mod walled;
 #[cfg(test)]
 mod watched;
 #[cfg(test)]

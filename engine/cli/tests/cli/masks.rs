@@ -49,13 +49,13 @@ fn older_values_are_masked_after_a_change() {
 fn secrets_in_names_of_artifacts_are_masked() {
     let bench = Bench::with(NAMES);
     bench.plue_reading(&["secret", "set", "TOKEN"], OLDER).ends(0);
-    bench.plue(&["run"]).ends(0).tells(&["names that hold a secret are masked: 1"]);
+    bench.plue(&["run"]).ends(0).reports(&["names that hold a secret are masked: 1"]);
     let listed = bench.plue(&["artifacts", "last"]).ends(0);
     assert!(listed.stdout.contains("out/***.txt"), "{}", listed.stdout);
     assert!(listed.stdout.contains("out/plain.txt"), "{}", listed.stdout);
     for args in [&["artifacts", "last", "--output", "json"][..], &["logs", "last"], &["explain"]] {
-        let said = bench.plue(args).ends(0);
-        assert!(!said.stdout.contains(OLDER) && !said.stderr.contains(OLDER), "{args:?}");
+        let output = bench.plue(args).ends(0);
+        assert!(!output.stdout.contains(OLDER) && !output.stderr.contains(OLDER), "{args:?}");
     }
     let got = bench.plue(&["artifacts", "last", "--get", "out/***.txt"]).ends(0);
     assert_eq!(got.stdout, "1\n");

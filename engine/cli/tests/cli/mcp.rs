@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 
 use crate::{
     scripted::Scripted,
-    support::{Bench, Said, snapshot},
+    support::{Bench, CliOutput, snapshot},
 };
 
 /// A server over standard input and output; its argument selects its lie.
@@ -34,10 +34,10 @@ fn bench(tools: &str, lie: &str, more: &str) -> Bench {
     bench
 }
 
-fn run(claude: &Scripted, bench: &Bench, args: &[&str], environment: &[(&str, &str)]) -> Said {
+fn run(claude: &Scripted, bench: &Bench, args: &[&str], environment: &[(&str, &str)]) -> CliOutput {
     let mut command = bench.command(args);
     command.env("TOKEN", TOKEN).envs(environment.iter().copied());
-    Said::of(claude.with_key(&mut command).output().unwrap())
+    CliOutput::of(claude.with_key(&mut command).output().unwrap())
 }
 
 fn requests(claude: &Scripted) -> Json {
@@ -112,7 +112,7 @@ fn tools_of_servers_are_offered_and_called() {
 }
 
 #[test]
-fn changed_tools_stop_the_step_until_they_are_accepted() {
+fn changed_tools_stop_steps_until_accepted() {
     let claude = Scripted::new(&echoes(4));
     let bench = bench("'mcp__docs__echo'", "", "");
     let run = || run(&claude, &bench, &["run"], &[]);
@@ -157,7 +157,7 @@ fn pins_of_the_workflow_are_held() {
 }
 
 #[test]
-fn definitions_that_change_in_a_step_are_not_taken_over() {
+fn definitions_changed_during_a_step_are_ignored() {
     let offered = json!([
         { "path": "tools", "length": 1 },
         { "path": "tools.0.description", "equals": "Version 1." },
@@ -175,7 +175,7 @@ fn definitions_that_change_in_a_step_are_not_taken_over() {
 }
 
 #[test]
-fn servers_that_lie_end_the_step_before_it_begins() {
+fn lying_servers_fail_the_step_at_its_start() {
     for (lie, words) in [
         ("many", "more than 1024 tools"),
         ("twice", "twice"),
@@ -199,7 +199,7 @@ fn servers_that_are_not_named_offer_nothing() {
     run(&claude, &bench, &["run"], &[]).ends(0);
     assert_eq!(requests(&claude), 1);
     bench.write(".plue.py", workflow("'mcp__other'", ""));
-    bench.plue(&["validate"]).ends(3).tells(&["PLUE-P0049", "mcp__other"]);
+    bench.plue(&["validate"]).ends(3).reports(&["PLUE-P0049", "mcp__other"]);
 }
 
 #[test]
@@ -277,7 +277,7 @@ fn servers_behind_urls_are_called_by_the_engine() {
 }
 
 #[test]
-fn urls_of_servers_are_judged_and_redirects_are_not_followed() {
+fn urls_of_servers_are_checked_and_redirects_refused() {
     let claude = Scripted::new(&json!([{ "text": "Never." }]));
     let bench = Bench::new();
     let remote = Remote::start(&bench.home());
@@ -298,7 +298,7 @@ fn urls_of_servers_are_judged_and_redirects_are_not_followed() {
 }
 
 #[test]
-fn calls_over_http_are_not_made_again_after_a_crash() {
+fn http_calls_are_not_repeated_after_a_crash() {
     let script = json!([
         { "tool_calls": [call("mcp__docs__echo", json!({ "text": "hang" }), "toolu_A")] },
         { "text": "Done.", "expect": [

@@ -3,7 +3,7 @@
 use crate::support::{Bench, SMALL};
 
 #[test]
-fn a_command_leaves_its_metrics_in_the_file_whatever_became_of_it() {
+fn failed_commands_also_write_their_metrics() {
     let bench = Bench::with(SMALL);
     let file = bench.home().join("plue.prom");
     let path = file.display().to_string();
@@ -18,20 +18,20 @@ fn a_command_leaves_its_metrics_in_the_file_whatever_became_of_it() {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
     }
     bench.write("greedy.plue.py", "def workflow():\n    return 'x' * (1 << 30)\n");
-    bench.plue(&["plan", "greedy", "--metrics-file", &path]).ends(3).tells(&["PLUE-E0203"]);
+    bench.plue(&["plan", "greedy", "--metrics-file", &path]).ends(3).reports(&["PLUE-E0203"]);
     let text = std::fs::read_to_string(&file).unwrap();
     let killed = "plue_evaluations_total{trust=\"own\",outcome=\"memory\"} 1";
     assert!(text.lines().any(|found| found == killed), "{text}");
-    let beside = std::fs::read_dir(bench.home()).unwrap();
-    let left = beside
+    let files = std::fs::read_dir(bench.home()).unwrap();
+    let left = files
         .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains(".tmp"));
     assert_eq!(left.count(), 0);
 }
 
 #[test]
-fn a_metrics_file_that_cannot_be_written_is_said_and_changes_nothing() {
+fn unwritable_metrics_files_are_warnings() {
     let bench = Bench::with(SMALL);
-    let said = bench.plue(&["plan", "--metrics-file", "/proc/nowhere/plue.prom"]).ends(0);
-    said.shows(&["Small"]);
-    said.tells(&["the metrics cannot be written to /proc/nowhere/plue.prom"]);
+    let output = bench.plue(&["plan", "--metrics-file", "/proc/nowhere/plue.prom"]).ends(0);
+    output.shows(&["Small"]);
+    output.reports(&["the metrics cannot be written to /proc/nowhere/plue.prom"]);
 }

@@ -20,7 +20,7 @@ def workflow():
     return Plan(name="CI", triggers=[Trigger.on_manual()], steps=[Step.bash("show", ASKED)])
 "#;
 
-/// What git is asked for over HTTP, until somebody asks for `/done`.
+/// Answers git over HTTP until a request for `/done`; returns the number of refused requests.
 fn serve_git(listener: &TcpListener, root: &Path) -> usize {
     let mut refused = 0;
     loop {
@@ -78,8 +78,8 @@ pub(crate) fn backend(
         .spawn()
         .unwrap();
     git.stdin.take().unwrap().write_all(body).unwrap();
-    let said = git.wait_with_output().unwrap().stdout;
-    [b"HTTP/1.1 200 OK\r\nconnection: close\r\n", &said[..]].concat()
+    let stdout = git.wait_with_output().unwrap().stdout;
+    [b"HTTP/1.1 200 OK\r\nconnection: close\r\n", &stdout[..]].concat()
 }
 
 /// A server, ended when it is dropped.
@@ -93,7 +93,7 @@ impl Drop for Server {
 }
 
 #[test]
-fn a_private_repository_is_mirrored_with_its_history_and_the_files_of_the_commit_that_runs() {
+fn private_repositories_are_mirrored_with_history_and_contents() {
     let bench = Bench::with(WORKFLOW);
     bench.write("big.txt", "of the first commit\n".repeat(10));
     bench.commit();
@@ -124,19 +124,19 @@ fn a_private_repository_is_mirrored_with_its_history_and_the_files_of_the_commit
     let place = line.trim().rsplit(' ').next().unwrap().to_owned();
     let mut run = bench.command(&["--server", &place, "run", "CI", "--repo", "acme/app"]);
     let run = run.env("PLUE_TOKEN", made.stdout.trim());
-    // When the run has ended, so does what answers git.
+    // The end of the run ends the git server.
     let asked = std::thread::scope(|scope| {
         let run = scope.spawn(|| {
-            let said = run.output().unwrap();
+            let output = run.output().unwrap();
             write!(TcpStream::connect(address).unwrap(), "GET /done HTTP/1.1\r\n\r\n").unwrap();
-            said
+            output
         });
         let refused = serve_git(&listener, &bench.home().join("git"));
         (run.join().unwrap(), refused)
     });
-    let (said, refused) = asked;
-    let said = crate::support::Said::of(said).ends(0);
-    said.tells(&["of the second commit", "3", "-of the parent"]);
+    let (output, refused) = asked;
+    let output = crate::support::CliOutput::of(output).ends(0);
+    output.reports(&["of the second commit", "3", "-of the parent"]);
     let runs = std::fs::read_dir(bench.state().join("workspaces")).unwrap();
     for run in runs {
         let workspace = run.unwrap().path();

@@ -4,7 +4,7 @@ use std::{path::Path, process::Command};
 
 use plue_testkit::objects::{ACCESS_KEY, Objects, SECRET_KEY};
 
-use crate::support::{Bench, Said};
+use crate::support::{Bench, CliOutput};
 
 const KEEPING: &str = r#"
 def workflow():
@@ -14,10 +14,10 @@ def workflow():
     ])
 "#;
 
-fn said(bench: &Bench, objects: &Objects, args: &[&str]) -> Said {
+fn plue(bench: &Bench, objects: &Objects, args: &[&str]) -> CliOutput {
     let mut command = bench.command(args);
     command.envs(objects.settings(&bench.home()));
-    Said::of(command.output().unwrap())
+    CliOutput::of(command.output().unwrap())
 }
 
 fn places(state: &Path) -> String {
@@ -28,7 +28,7 @@ fn places(state: &Path) -> String {
 
 fn downloaded(bench: &Bench, objects: &Objects, there: &[&str], into: &str) {
     let args = [there, &["artifacts", "last", "--download", into]].concat();
-    said(bench, objects, &args).ends(0);
+    plue(bench, objects, &args).ends(0);
     let expected: String = (1..=30_000).map(|n| format!("{n}\n")).collect();
     let out = std::fs::read_to_string(bench.repo().join(into).join("out.txt")).unwrap();
     assert!(out == expected, "{} bytes", out.len());
@@ -37,20 +37,20 @@ fn downloaded(bench: &Bench, objects: &Objects, there: &[&str], into: &str) {
 }
 
 #[test]
-fn artifacts_lie_in_the_bucket_and_a_backup_carries_them_to_another() {
+fn backups_copy_artifacts_from_bucket_to_bucket() {
     let (objects, others) = (Objects::start(), Objects::start());
     let bench = Bench::with(KEEPING);
-    said(&bench, &objects, &["run", "-q"]).ends(0);
+    plue(&bench, &objects, &["run", "-q"]).ends(0);
     assert!(!bench.state().join("blobs").exists());
     assert!(objects.files().len() >= 2, "{:?}", objects.files());
     assert_eq!(objects.parts(), 0);
     downloaded(&bench, &objects, &[], "first");
     let file = bench.home().join("plue.backup");
     let file = file.to_str().unwrap();
-    said(&bench, &objects, &["backup", file]).ends(0);
+    plue(&bench, &objects, &["backup", file]).ends(0);
     let there = bench.home().join("elsewhere");
     let there = ["--state-dir", there.to_str().unwrap()];
-    said(&bench, &others, &[&there[..], &["restore", file]].concat()).ends(0);
+    plue(&bench, &others, &[&there[..], &["restore", file]].concat()).ends(0);
     // Another database than the one that it was: it owns nothing in a bucket that it did not fill.
     assert_eq!(places(&bench.state()), "1");
     assert_eq!(places(Path::new(there[1])), "0");
@@ -59,7 +59,7 @@ fn artifacts_lie_in_the_bucket_and_a_backup_carries_them_to_another() {
 }
 
 #[test]
-fn a_backup_carries_content_from_a_folder_to_a_bucket_and_back() {
+fn backups_copy_content_between_folders_and_buckets() {
     let objects = Objects::start();
     let bench = Bench::with(KEEPING);
     bench.plue(&["run", "-q"]).ends(0);
@@ -67,9 +67,9 @@ fn a_backup_carries_content_from_a_folder_to_a_bucket_and_back() {
     bench.plue(&["backup", one.to_str().unwrap()]).ends(0);
     let (there, back) = (bench.home().join("there"), bench.home().join("back"));
     let there = ["--state-dir", there.to_str().unwrap()];
-    said(&bench, &objects, &[&there[..], &["restore", one.to_str().unwrap()]].concat()).ends(0);
+    plue(&bench, &objects, &[&there[..], &["restore", one.to_str().unwrap()]].concat()).ends(0);
     downloaded(&bench, &objects, &there, "first");
-    said(&bench, &objects, &[&there[..], &["backup", two.to_str().unwrap()]].concat()).ends(0);
+    plue(&bench, &objects, &[&there[..], &["backup", two.to_str().unwrap()]].concat()).ends(0);
     let back = ["--state-dir", back.to_str().unwrap()];
     bench.plue(&[&back[..], &["restore", two.to_str().unwrap()]].concat()).ends(0);
     let args = [&back[..], &["artifacts", "last", "--download", "second"]].concat();
@@ -79,34 +79,34 @@ fn a_backup_carries_content_from_a_folder_to_a_bucket_and_back() {
 }
 
 #[test]
-fn doctor_tells_whether_the_object_store_works_and_nothing_tells_a_key() {
+fn doctor_checks_object_stores_without_printing_keys() {
     let objects = Objects::start();
     let bench = Bench::with(KEEPING);
-    said(&bench, &objects, &["doctor"]).shows(&["object store", "s3://plue-test/plue/test"]);
+    plue(&bench, &objects, &["doctor"]).shows(&["object store", "s3://plue-test/plue/test"]);
     assert_eq!(objects.files().len(), 0, "doctor leaves nothing");
-    let shown = said(&bench, &objects, &["config", "show", "--origin"]).ends(0);
+    let shown = plue(&bench, &objects, &["config", "show", "--origin"]).ends(0);
     assert!(shown.stdout.contains("objects.secret_key_file"), "{}", shown.stdout);
     let mut wrong = bench.command(&["doctor"]);
     wrong.envs(objects.settings(&bench.home()));
     std::fs::write(bench.home().join("s3.key"), "another/text+of/a+key").unwrap();
-    let refused = Said::of(wrong.output().unwrap());
+    let refused = CliOutput::of(wrong.output().unwrap());
     assert_eq!(refused.code, 5, "{}", refused.stdout);
     let mut failing = bench.command(&["-v", "run"]);
     failing.envs(objects.settings(&bench.home()));
     std::fs::write(bench.home().join("s3.key"), "another/text+of/a+key").unwrap();
-    let failed = Said::of(failing.env("PLUE_LOG", "trace").output().unwrap());
-    for said in [&shown, &refused, &failed] {
+    let failed = CliOutput::of(failing.env("PLUE_LOG", "trace").output().unwrap());
+    for output in [&shown, &refused, &failed] {
         for key in [ACCESS_KEY, SECRET_KEY, "another/text+of/a+key"] {
-            assert!(!said.stdout.contains(key), "{}", said.stdout);
-            assert!(!said.stderr.contains(key), "{}", said.stderr);
+            assert!(!output.stdout.contains(key), "{}", output.stdout);
+            assert!(!output.stderr.contains(key), "{}", output.stderr);
         }
     }
 }
 
 #[test]
-fn a_half_configured_store_is_refused_with_the_key_that_is_wrong() {
+fn incomplete_object_stores_are_refused_with_the_key() {
     let bench = Bench::with(KEEPING);
-    for (settings, told) in [
+    for (settings, expected) in [
         (&[("PLUE_OBJECTS_URL", "https://b/p")][..], "objects.url"),
         (&[("PLUE_OBJECTS_LOGS", "true")], "objects.logs"),
         (&[("PLUE_OBJECTS_LOGS", "perhaps")], "true or false"),
@@ -129,9 +129,9 @@ fn a_half_configured_store_is_refused_with_the_key_that_is_wrong() {
     ] {
         let mut command = bench.command(&["run", "-q"]);
         command.envs(settings.iter().copied());
-        Said::of(command.output().unwrap()).ends(2).tells(&[told]);
+        CliOutput::of(command.output().unwrap()).ends(2).reports(&[expected]);
     }
-    // Nor can a stranger's repository send content anywhere.
+    // The configuration of a repository cannot send content anywhere.
     bench.write("plue.toml", "[objects]\nurl = \"s3://theirs\"\n");
-    bench.plue(&["run", "-q"]).ends(2).tells(&["objects.url", "cannot be set by a repository"]);
+    bench.plue(&["run", "-q"]).ends(2).reports(&["objects.url", "cannot be set by a repository"]);
 }

@@ -5,7 +5,7 @@ use plue_runtime::Clock;
 use plue_store::{Store, StoreOptions, Tick};
 use serde_json::{Value as Json, json};
 
-use crate::{serve::Served, stopping::Saying};
+use crate::{serve::Served, stopping::RunningCommand};
 
 const PLANS: &str = r#"
 def workflow(ctx):
@@ -42,7 +42,7 @@ fn paused_workflows_start_nothing_until_resumed() {
     served.push();
     served.run(1);
     let pause = [&["workflow", "pause", "CI", "--reason", "flaky"][..], &REPO].concat();
-    served.bench.plue(&pause).ends(0).tells(&["is paused", "plue workflow resume \"CI\""]);
+    served.bench.plue(&pause).ends(0).reports(&["is paused", "plue workflow resume \"CI\""]);
     // Again: nothing changes, and no second row in the audit trail.
     served.remotely(&pause).ends(0);
     let list = [&["workflow", "list"][..], &REPO].concat();
@@ -57,14 +57,14 @@ fn paused_workflows_start_nothing_until_resumed() {
     assert!(note.contains(": flaky [PLUE-C0030]"), "{note}");
     assert_eq!(newest["workflows"][0]["result"], "paused", "{newest}");
     let run = [&["run", "CI"][..], &REPO].concat();
-    served.remotely(&run).ends(4).tells(&["PLUE-C0030", "flaky", "plue workflow resume"]);
+    served.remotely(&run).ends(4).reports(&["PLUE-C0030", "flaky", "plue workflow resume"]);
     let first = served.get("/api/v1/runs?workflow=CI")["items"][0]["id"].clone();
-    served.remotely(&["rerun", first.as_str().unwrap()]).ends(4).tells(&["PLUE-C0030"]);
+    served.remotely(&["rerun", first.as_str().unwrap()]).ends(4).reports(&["PLUE-C0030"]);
     assert_eq!(runs_of(&served, "CI"), 1);
     let resume = [&["workflow", "resume", "CI"][..], &REPO].concat();
-    served.remotely(&resume).ends(0).tells(&["is resumed"]);
-    served.remotely(&resume).ends(2).tells(&["is not paused"]);
-    served.bench.plue(&resume).ends(2).tells(&["is not paused"]);
+    served.remotely(&resume).ends(0).reports(&["is resumed"]);
+    served.remotely(&resume).ends(2).reports(&["is not paused"]);
+    served.bench.plue(&resume).ends(2).reports(&["is not paused"]);
     served.bench.write("a.txt", "2");
     served.push();
     settled(&served, 3);
@@ -92,8 +92,8 @@ fn unknown_workflows_cannot_be_paused() {
     }
     let long = "x".repeat(501);
     let args = ["workflow", "pause", "CI", "--repo", "acme/app", "--reason", &long];
-    served.bench.plue(&args).ends(2).tells(&["500 characters"]);
-    served.remotely(&args).ends(2).tells(&["500 characters"]);
+    served.bench.plue(&args).ends(2).reports(&["500 characters"]);
+    served.remotely(&args).ends(2).reports(&["500 characters"]);
     let list = served.bench.plue(&["workflow", "list", "--output", "json"]).ends(0).json();
     assert!(list["workflows"].as_array().unwrap().iter().all(|one| one.get("paused").is_none()));
 }
@@ -186,7 +186,7 @@ fn rotate(served: &Served, keys: &[&str]) {
 }
 
 #[test]
-fn runs_say_that_they_wait_for_a_key() {
+fn runs_report_a_wait_for_a_key() {
     let (old, new) = ("11".repeat(32), "22".repeat(32));
     // The documented order: servers get the new key behind the old one first.
     let served = Served::in_environment(&[("PLUE_SECRET_KEY", &format!("{old},{new}"))]);
@@ -204,11 +204,11 @@ fn runs_say_that_they_wait_for_a_key() {
     };
     assert_eq!(waiting["status"], "queued", "{waiting}");
     let why = "waits for the key of secret `TOKEN`";
-    let told = served.get(&format!("/api/v1/runs/{}/status", waiting["id"].as_str().unwrap()));
+    let document = served.get(&format!("/api/v1/runs/{}/status", waiting["id"].as_str().unwrap()));
     assert_eq!(
-        (&told["waiting"][0]["for"], told["waiting"].as_array().unwrap().len()),
+        (&document["waiting"][0]["for"], document["waiting"].as_array().unwrap().len()),
         (&json!("secret"), 1),
-        "{told}"
+        "{document}"
     );
     for args in [&["status", "last"][..], &["explain", "last"], &["runs"]] {
         served.bench.plue(args).ends(0).shows(&[why]);
@@ -224,7 +224,7 @@ fn runs_say_that_they_wait_for_a_key() {
 }
 
 #[test]
-fn runs_say_that_they_wait_for_a_runner() {
+fn runs_report_a_wait_for_a_runner() {
     let served = Served::start();
     let plan = "def workflow():\n    return Plan(name='Big', triggers=[Trigger.on_push(), Trigger.on_manual()], \
                 steps=[\n        \
@@ -248,7 +248,7 @@ fn runs_say_that_they_wait_for_a_runner() {
         served.bench.plue(args).ends(0).shows(&[why]);
         served.remotely(args).ends(0).shows(&[why]);
     }
-    let mut follow = Saying::of(served.remote(&["run", "Big", "--repo", "acme/app"]));
+    let mut follow = RunningCommand::of(served.remote(&["run", "Big", "--repo", "acme/app"]));
     follow.until("waits for a runner: no runner with the label `gpu` is free");
     let newest = served.get("/api/v1/runs")["items"][0]["id"].as_str().unwrap().to_owned();
     served.remotely(&["cancel", &newest]).ends(0);

@@ -4,7 +4,7 @@ use std::{io::Read as _, path::Path};
 
 use plue_testkit::postgres::Database;
 
-use crate::support::{Bench, Said};
+use crate::support::{Bench, CliOutput};
 
 const FLOW: &str = r#"
 def workflow(ctx):
@@ -26,7 +26,7 @@ fn ended() -> (Bench, String) {
     (bench, run)
 }
 
-fn said(bench: &Bench, run: &str) -> Vec<Vec<u8>> {
+fn logs(bench: &Bench, run: &str) -> Vec<Vec<u8>> {
     let commands: [&[&str]; 6] = [
         &["status", run, "--output", "json"],
         &["logs", run, "a"],
@@ -39,10 +39,10 @@ fn said(bench: &Bench, run: &str) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn a_run_opens_elsewhere_and_is_the_same_byte_for_byte() {
+fn opened_runs_equal_the_exported_byte_for_byte() {
     let (bench, run) = ended();
     bench.plue(&["export", "last", "../run.plue"]).ends(0);
-    bench.plue(&["export", "last", "../run.plue"]).ends(2).tells(&["--force"]);
+    bench.plue(&["export", "last", "../run.plue"]).ends(2).reports(&["--force"]);
     bench.plue(&["export", "last", "../again.plue"]).ends(0);
     let file = bench.repo().join("../run.plue");
     let bytes = std::fs::read(&file).unwrap();
@@ -56,15 +56,15 @@ fn a_run_opens_elsewhere_and_is_the_same_byte_for_byte() {
     assert_eq!(summary["missing"], serde_json::json!([]));
     other.plue(&["status", &run]).ends(4);
     other.plue(&["open", path]).ends(0).shows(&[&run]);
-    assert!(said(&bench, &run) == said(&other, &run));
+    assert!(logs(&bench, &run) == logs(&other, &run));
     other.plue(&["export", &run, "../back.plue"]).ends(0);
     assert!(std::fs::read(other.repo().join("../back.plue")).unwrap() == bytes);
-    other.plue(&["open", path]).ends(2).tells(&["is here already"]);
-    other.plue(&["retry", &run]).ends(2).tells(&["came from a file"]);
+    other.plue(&["open", path]).ends(2).reports(&["is here already"]);
+    other.plue(&["retry", &run]).ends(2).reports(&["came from a file"]);
 }
 
 #[test]
-fn a_run_moves_from_sqlite_to_postgres_and_back() {
+fn runs_move_between_sqlite_and_postgres() {
     let (bench, run) = ended();
     bench.plue(&["export", "last", "../run.plue"]).ends(0);
     let file = bench.repo().join("../run.plue");
@@ -72,7 +72,7 @@ fn a_run_moves_from_sqlite_to_postgres_and_back() {
     let on_server = |args: &[&str]| {
         let mut command = other.command(args);
         command.env("PLUE_DATABASE", database.url());
-        Said::of(command.output().unwrap()).ends(0)
+        CliOutput::of(command.output().unwrap()).ends(0)
     };
     on_server(&["open", file.to_str().unwrap()]);
     on_server(&["status", &run]).shows(&["failed"]);
@@ -81,10 +81,10 @@ fn a_run_moves_from_sqlite_to_postgres_and_back() {
     assert!(back == std::fs::read(file).unwrap());
 }
 
-/// What is done to the entries of a file.
+/// An edit of the entries of a file.
 type Change = fn(&mut Vec<(String, Vec<u8>)>);
 
-/// The entries of a file, one changed, written anew.
+/// Writes a copy of a file with edited entries.
 fn tampered(from: &Path, to: &Path, change: impl Fn(&mut Vec<(String, Vec<u8>)>)) {
     let mut archive =
         tar::Archive::new(zstd::Decoder::new(std::fs::File::open(from).unwrap()).unwrap());
@@ -120,8 +120,8 @@ fn hostile_files_are_refused_and_store_nothing() {
     let bad = bench.repo().join("../bad.plue");
     let other = Bench::new();
     let refused = |what: &str| {
-        let said = other.plue(&["open", bad.to_str().unwrap()]).ends(2);
-        said.tells(&["PLUE-C0012"]);
+        let output = other.plue(&["open", bad.to_str().unwrap()]).ends(2);
+        output.reports(&["PLUE-C0012"]);
         other.plue(&["runs"]);
         assert!(!other.state().join("plue.db").exists(), "{what} has stored something");
     };

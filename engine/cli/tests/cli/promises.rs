@@ -106,7 +106,7 @@ fn row_2_02_the_six_objectives_are_met_by_one_flow() {
 }
 
 #[tokio::test]
-async fn row_2_04_a_task_goes_through_its_states_and_all_of_it_is_written_down() {
+async fn row_2_04_all_state_changes_of_tasks_are_recorded() {
     let bench = Bench::new();
     bench.write(
         "states.plue.yaml",
@@ -118,15 +118,15 @@ async fn row_2_04_a_task_goes_through_its_states_and_all_of_it_is_written_down()
     );
     bench.plue(&["run"]).ends(1);
     let (_, facts) = journal(&bench).await;
-    let told = facts.iter().filter(|fact| fact["fact"] != "attempt_assigned").map(|fact| {
+    let names = facts.iter().filter(|fact| fact["fact"] != "attempt_assigned").map(|fact| {
         let text = |key: &str| fact[key].as_str().unwrap_or_default().to_owned();
         let end = fact["outcome"]["outcome"].as_str().unwrap_or_default();
         let words = [text("step"), text("fact"), text("status"), end.to_owned()];
         words.iter().filter(|word| !word.is_empty()).cloned().collect::<Vec<_>>().join(" ")
     });
-    let told: Vec<String> = told.collect();
+    let names: Vec<String> = names.collect();
     assert_eq!(
-        told,
+        names,
         [
             "run_created",
             "run_started",
@@ -153,7 +153,7 @@ async fn row_2_04_a_task_goes_through_its_states_and_all_of_it_is_written_down()
 }
 
 #[test]
-fn row_2_06_what_an_agent_hands_on_keeps_its_type_and_is_there_for_a_later_command() {
+fn row_2_06_outputs_of_agents_keep_their_types() {
     let bench = Bench::new();
     bench.write(
         "context.plue.yaml",
@@ -196,7 +196,7 @@ tasks:
 }
 
 #[test]
-fn row_2_10_workflows_of_agents_have_the_commands_of_every_workflow() {
+fn row_2_10_workflows_of_agents_have_the_usual_commands() {
     let bench = Bench::new();
     let text = "name: Agents\ntasks:\n  - {id: a, agent: shell, parameters: {run: echo hi}}\n  - {id: b, agent: planner, dependencies: [a], condition: 'false'}\n";
     bench.write(".claude/workflows/agents.yaml", text);
@@ -216,10 +216,10 @@ fn row_2_10_workflows_of_agents_have_the_commands_of_every_workflow() {
     ] {
         let row = format!("\n  {command} ");
         assert!(help.contains(&row), "{command} is not in {help}");
-        let said = bench.plue(&[&[command], args.as_slice()].concat()).ends(0);
+        let output = bench.plue(&[&[command], args.as_slice()].concat()).ends(0);
         let expected = match command {
             "validate" | "run" | "rerun" => {
-                assert_eq!(said.stdout, "");
+                assert_eq!(output.stdout, "");
                 continue;
             }
             "template" => "bug-fix",
@@ -228,13 +228,13 @@ fn row_2_10_workflows_of_agents_have_the_commands_of_every_workflow() {
             "explain" => "✓ a success",
             _ => "Agents",
         };
-        said.shows(&[expected]);
+        output.shows(&[expected]);
     }
     assert_eq!(bench.plue(&["runs", "--output", "jsonl"]).ends(0).stdout.lines().count(), 2);
 }
 
 #[test]
-fn row_2_28_workflows_and_their_state_lie_where_claude_keeps_them() {
+fn row_2_28_workflows_and_state_use_the_folders_of_claude() {
     let bench = Bench::new();
     let text = "name: Recorded\ntasks:\n  - {id: a, run: echo 1 >> log}\n  - {id: b, run: 'echo 2 >> log; test -e goes', dependencies: [a]}\n";
     bench.write(".claude/workflows/kept.yaml", text);
@@ -250,7 +250,7 @@ fn row_2_28_workflows_and_their_state_lie_where_claude_keeps_them() {
     plue(&["retry", "last"]).ends(0);
     assert_eq!(std::fs::read_to_string(bench.repo().join("log")).unwrap(), "1\n2\n");
     assert_eq!(plue(&["runs", "--output", "jsonl"]).ends(0).stdout.lines().count(), 1);
-    // What is written there is found as little as other state.
+    // Files written there are no workflows, like other state.
     plue(&["list", "--output", "json"]).ends(0).shows(&["kept.yaml"]);
 }
 
@@ -271,7 +271,7 @@ tasks:
 "#;
 
 #[tokio::test]
-async fn row_3_02_the_same_input_takes_the_same_way_on_every_machine() {
+async fn row_3_02_equal_inputs_take_equal_paths_everywhere() {
     let mut ways = Vec::new();
     for content_at in ["2", "2", "3", "9"] {
         let bench = Bench::new();
@@ -290,7 +290,7 @@ async fn row_3_02_the_same_input_takes_the_same_way_on_every_machine() {
     assert!(ways[3].iter().any(|fact| fact.contains("loop_exhausted")), "{:#?}", ways[3]);
 }
 
-/// Sockets of the runner on which something could be said to it, of how many sockets.
+/// Prints how many sockets of the runner accept data from others, of how many.
 const SOCKETS: &str = r#"
 of=0
 for inode in $(ls -l /proc/$PPID/fd | sed -n 's/.*socket:\[\([0-9]*\)\].*/\1/p'); do
@@ -302,12 +302,12 @@ echo "sockets $of"
 "#;
 
 #[test]
-fn row_3_03_workers_cannot_be_reached_and_know_only_what_the_hub_gives_them() {
+fn row_3_03_workers_know_only_inputs_of_the_hub() {
     let bench = Bench::new();
     let parts = json!({"name": "Hub", "tasks": [
         {"id": "speaker", "run": "echo word=sesame >> $PLUE_OUTPUT; env", "env": {"ONLY_MINE": "sesame"}},
         {"id": "told", "run": "env", "env": {"WORD": "${speaker.output.word}"}, "dependencies": ["speaker"]},
-        {"id": "untold", "run": "env", "dependencies": ["speaker"]},
+        {"id": "bare", "run": "env", "dependencies": ["speaker"]},
         {"id": "sockets", "run": SOCKETS},
     ]});
     bench.write("hub.plue.json", parts.to_string());
@@ -319,7 +319,7 @@ fn row_3_03_workers_cannot_be_reached_and_know_only_what_the_hub_gives_them() {
     assert_eq!(listening, "", "somebody could call the runner");
     assert!(count.parse::<u32>().unwrap() >= 1, "{sockets}");
     assert!(log("told").contains("WORD=sesame\n"));
-    assert!(!log("untold").contains("sesame"));
+    assert!(!log("bare").contains("sesame"));
     // The environment of a worker names neither the engine nor other workers.
     let allowed = ["PLUE_RUN_ID", "PLUE_STEP_ID", "PLUE_ATTEMPT", "PLUE_VISIT", "PLUE_OUTPUT"]
         .into_iter()
@@ -327,20 +327,20 @@ fn row_3_03_workers_cannot_be_reached_and_know_only_what_the_hub_gives_them() {
         .chain(["PLUE_REF", "PLUE_BRANCH", "PLUE", "CI", "PATH", "HOME", "USER", "LOGNAME"])
         .chain(["SHELL", "LANG", "TZ", "TMPDIR", "PWD", "OLDPWD", "SHLVL", "_"]);
     let allowed: Vec<&str> = allowed.collect();
-    for line in log("untold").lines() {
+    for line in log("bare").lines() {
         let name = line.split('=').next().unwrap();
         assert!(allowed.contains(&name) || name.starts_with("LC_"), "{line}");
     }
-    // What a worker has not been promised it cannot ask for.
+    // A worker reads only the outputs of its dependencies.
     let mut early = parts.clone();
     early["tasks"][3]["env"] = json!({"WORD": "${speaker.output.word}"});
     bench.write("hub.plue.json", early.to_string());
-    bench.plue(&["validate"]).ends(3).tells(&["PLUE-P0030", "reads `speaker`"]);
+    bench.plue(&["validate"]).ends(3).reports(&["PLUE-P0030", "reads `speaker`"]);
 }
 
-/// The name of a branch, a title, the name of a file: whoever may name something is no programmer of ours.
+/// Names of branches, titles and names of files are untrusted.
 #[test]
-fn row_2_21_what_strangers_name_reaches_a_step_as_data() {
+fn row_2_21_untrusted_names_reach_steps_as_data() {
     let bench = Bench::new();
     let evil = |n: u32| format!("$(touch pwned{n})`touch pwned{n}`;touch pwned{n} #'\"");
     bench.write(&format!("files/{}", "`touch pwned1`;touch pwned1;$(touch pwned1).txt"), "x");

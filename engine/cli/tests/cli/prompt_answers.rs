@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use crate::{
     scripted::Scripted,
-    support::{Bench, Said},
+    support::{Bench, CliOutput},
 };
 
 const REVIEW: &str = "---\nname: review\nmodel: claude-opus-5-5\noutput:\n  type: object\n  required: [findings]\n  properties:\n    findings: {type: array}\nschema:\n  type: object\n  properties:\n    code: {type: string}\n---\nReview {{code}}\n";
@@ -34,7 +34,7 @@ fn finding(title: &str) -> Json {
     json!({ "text": text, "usage": { "input_tokens": 100, "output_tokens": 20 } })
 }
 
-fn ask(claude: &Scripted, bench: &Bench, args: &[&str]) -> Said {
+fn ask(claude: &Scripted, bench: &Bench, args: &[&str]) -> CliOutput {
     let args = [&["prompt", "test"], args].concat();
     claude.plue(bench, &args)
 }
@@ -43,21 +43,21 @@ fn ask(claude: &Scripted, bench: &Bench, args: &[&str]) -> Said {
 fn recorded_answers_need_neither_model_nor_key() {
     let claude = Scripted::new(&json!([finding("capitals stay, sk-ant-canary")]));
     let bench = bench(&one_case());
-    let said = bench.plue(&["prompt", "test"]).ends(1);
-    said.tells(&["PLUE-T0032", "no answer is recorded", "--record"]);
-    let said = ask(&claude, &bench, &["--record"]).ends(0);
-    said.tells(&["1 cases: 1 passed, 0 failed; $0."]);
+    let output = bench.plue(&["prompt", "test"]).ends(1);
+    output.reports(&["PLUE-T0032", "no answer is recorded", "--record"]);
+    let output = ask(&claude, &bench, &["--record"]).ends(0);
+    output.reports(&["1 cases: 1 passed, 0 failed; $0."]);
     assert_eq!(claude.state()["requests"], 1);
     assert_eq!(claude.state()["violations"], json!([]));
     let recorded = std::fs::read_to_string(bench.repo().join(ANSWERS)).unwrap();
     assert!(recorded.contains("capitals stay") && !recorded.contains("sk-ant-canary"));
     // Without a key, and with one: the model is not asked again.
-    bench.plue(&["prompt", "test"]).ends(0).tells(&["1 passed, 0 failed"]);
-    let said = ask(&claude, &bench, &["review", "--output", "json"]).ends(0).json();
+    bench.plue(&["prompt", "test"]).ends(0).reports(&["1 passed, 0 failed"]);
+    let output = ask(&claude, &bench, &["review", "--output", "json"]).ends(0).json();
     assert_eq!(claude.state()["requests"], 1);
-    let answer = &said["cases"][0]["answer"];
+    let answer = &output["cases"][0]["answer"];
     assert_eq!((&answer["source"], &answer["cost_usd"]), (&json!("recorded"), &json!(0.0)));
-    assert_eq!(answer["output"]["findings"][0]["line"], 5, "{said}");
+    assert_eq!(answer["output"]["findings"][0]["line"], 5, "{output}");
 }
 
 #[test]
@@ -69,15 +69,15 @@ fn recorded_answers_are_for_one_request() {
     let mut cases = one_case();
     cases[0].as_object_mut().unwrap().remove("contains");
     bench.write(".plue/prompts/review.cases.json", cases.to_string());
-    let said = ask(&claude, &bench, &[]).ends(1);
-    said.tells(&[
+    let output = ask(&claude, &bench, &[]).ends(1);
+    output.reports(&[
         "PLUE-T0032",
         "recorded for another request: turn 1: the prompt differs",
         "recorded \"Review a/b\"",
         "now \"Review and fix a/b\"",
     ]);
     bench.write(".plue/prompts/review.md", REVIEW.replace("opus-5-5", "sonnet-5-5"));
-    ask(&claude, &bench, &[]).ends(1).tells(&["the model differs"]);
+    ask(&claude, &bench, &[]).ends(1).reports(&["the model differs"]);
     assert_eq!(claude.state()["requests"], 1);
 }
 
@@ -85,8 +85,8 @@ fn recorded_answers_are_for_one_request() {
 fn live_answers_are_judged_and_not_stored() {
     let claude = Scripted::new(&json!([finding("Bob wrote it")]));
     let bench = bench(&one_case());
-    let said = ask(&claude, &bench, &["--live"]).ends(1);
-    said.tells(&[
+    let output = ask(&claude, &bench, &["--live"]).ends(1);
+    output.reports(&[
         "PLUE-T0031",
         "does not contain \"capitals\"",
         "contains \"Bob\"",
@@ -94,15 +94,15 @@ fn live_answers_are_judged_and_not_stored() {
         "the answer is: {\"findings\":",
     ]);
     assert!(!bench.repo().join(ANSWERS).exists());
-    bench.plue(&["prompt", "test", "--live"]).ends(2).tells(&["PLUE-L0001"]);
+    bench.plue(&["prompt", "test", "--live"]).ends(2).reports(&["PLUE-L0001"]);
 }
 
 #[test]
 fn prompt_tests_spend_no_more_than_their_budget() {
     let claude = Scripted::new(&json!([finding("capitals")]));
     let bench = bench(&one_case());
-    let said = ask(&claude, &bench, &["--record", "--budget", "0.000001"]).ends(7);
-    said.tells(&["PLUE-L0004", "`--budget`", "0 passed, 1 failed; $0.0000 spent"]);
+    let output = ask(&claude, &bench, &["--record", "--budget", "0.000001"]).ends(7);
+    output.reports(&["PLUE-L0004", "`--budget`", "0 passed, 1 failed; $0.0000 spent"]);
     assert_eq!(claude.state()["requests"], 0);
     assert!(!bench.repo().join(ANSWERS).exists());
 }
@@ -131,9 +131,9 @@ fn tools_of_cases_give_their_results() {
     assert!(!recorded.unwrap().contains("thinking"), "reasoning is not committed");
     bench.plue(&["prompt", "test"]).ends(0);
     bench.write(cases, case(json!({ "read": "def other(): pass" })));
-    let said = bench.plue(&["prompt", "test"]).ends(1);
-    said.tells(&["turn 2: the result of `read` (toolu_A) differs"]);
+    let output = bench.plue(&["prompt", "test"]).ends(1);
+    output.reports(&["turn 2: the result of `read` (toolu_A) differs"]);
     bench.write(cases, case(json!({})));
-    bench.plue(&["prompt", "test"]).ends(1).tells(&["the model calls `read`"]);
-    bench.plue(&["prompt", "test", "--case", "b"]).ends(4).tells(&["there is no case `b`"]);
+    bench.plue(&["prompt", "test"]).ends(1).reports(&["the model calls `read`"]);
+    bench.plue(&["prompt", "test", "--case", "b"]).ends(4).reports(&["there is no case `b`"]);
 }

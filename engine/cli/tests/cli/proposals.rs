@@ -86,7 +86,7 @@ fn patches_of_agents_become_one_pull_request() {
         (&json!("plue/fix-propose"), &json!("main"))
     );
 
-    // The code of a model is a stranger's until people merge it.
+    // The code of a model is untrusted until people merge it.
     let commit = shown(&served, "plue/fix-propose")[..40].to_owned();
     pushed(&served, "own", "plue/fix-propose", &"0".repeat(40), &commit);
     let (_, note) = outcome(&served, "acme/app", "own");
@@ -117,5 +117,9 @@ fn local_runs_show_the_commit_they_would_push() {
     let claude = Scripted::new(&Json::from(writes("hello.txt", "Hello\n").to_vec()));
     let bench = Bench::with(FIX);
     let run = claude.plue(&bench, &["run"]).ends(0);
-    run.tells(&["propose would write to the forge", "push a commit to plue/fix-propose", "+Hello"]);
+    run.reports(&[
+        "propose would write to the forge",
+        "push a commit to plue/fix-propose",
+        "+Hello",
+    ]);
 }

@@ -8,7 +8,7 @@ use std::{
 
 use plue_testkit::postgres::Database;
 
-use crate::support::{Bench, Said};
+use crate::support::{Bench, CliOutput};
 
 const SMALL: &str = r#"
 def workflow():
@@ -35,14 +35,14 @@ fn bare(bench: &Bench) -> String {
     bare
 }
 
-fn push(bench: &Bench) -> Said {
+fn push(bench: &Bench) -> CliOutput {
     let mut git = Command::new("git");
     git.args(["push", "-q", "origin", "HEAD:main"]).current_dir(bench.repo());
     git.env("HOME", bench.home()).env("GIT_CONFIG_NOSYSTEM", "1");
     for name in ["PLUE_DATABASE", "PLUE_STATE_DIR", "XDG_STATE_HOME", "PLUE_SERVER"] {
         git.env_remove(name);
     }
-    Said::of(git.output().unwrap())
+    CliOutput::of(git.output().unwrap())
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn pushes_reach_the_database_of_the_command_line() {
     bench.commit();
     let refused = push(&bench);
     assert_ne!(refused.code, 0);
-    refused.tells(&["PLUE-C0025", "cannot take in this push"]);
+    refused.reports(&["PLUE-C0025", "cannot take in this push"]);
     assert!(!bench.state().join("plue.db").exists(), "no other database was made");
 }
 
@@ -108,26 +108,26 @@ fn pushes_to_unwatched_repositories_fail() {
     bench.commit();
     let refused = push(&bench);
     assert_ne!(refused.code, 0);
-    refused.tells(&["PLUE-C0025", "this repository is not watched"]);
+    refused.reports(&["PLUE-C0025", "this repository is not watched"]);
 }
 
 #[test]
-fn pushes_while_the_database_is_down_say_to_push_again() {
+fn pushes_without_a_database_advise_another_push() {
     let (bench, database) = (Bench::new(), Database::create());
     let bare = bare(&bench);
     let add = ["--database", &database.url(), "repo", "add", "acme/app", &bare];
     bench.plue(&add).ends(0);
-    // Nobody listens at this port.
+    // A port without a listener.
     let down = "postgres://plue@127.0.0.1:9/plue";
     let folder = bench.state().join("hook-databases");
     let file = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
     std::fs::write(file, down).unwrap();
     let refused = push(&bench);
     assert_ne!(refused.code, 0);
-    refused.tells(&["PLUE-C0025", "the database cannot be used", "push again once the database"]);
+    refused.reports(&["PLUE-C0025", "the database cannot be used", "push again once the database"]);
     assert!(!refused.stderr.contains("watch it again"), "{}", refused.stderr);
     let again = bench.plue(&["--database", down, "repo", "add", "acme/other", &bare]).ends(5);
-    again.tells(&["PLUE-D0005", "then run the command again"]);
+    again.reports(&["PLUE-D0005", "then run the command again"]);
     assert!(!again.stderr.contains("watch it again"), "{}", again.stderr);
 }
 
@@ -145,8 +145,8 @@ fn pushes_of_too_many_refs_are_refused_whole() {
     for args in [&["repo", "received", hook, "--check"][..], &["repo", "received", hook]] {
         let mut received = bench.command(args);
         received.stdin(std::fs::File::open(&file).unwrap());
-        let refused = Said::of(received.output().unwrap());
-        refused.ends(5).tells(&["PLUE-C0025", "more than 1048576 bytes", "push fewer branches"]);
+        let refused = CliOutput::of(received.output().unwrap());
+        refused.ends(5).reports(&["PLUE-C0025", "more than 1048576 bytes", "push fewer branches"]);
     }
     let deliveries =
         bench.plue(&["event", "list", "--repo", "acme/app", "--output", "json"]).ends(0).json();
@@ -160,8 +160,9 @@ fn local_commands_refuse_a_server() {
     let file = file.to_str().unwrap();
     for args in [&["backup", file][..], &["restore", file], &["migrate"]] {
         let mut command = bench.command(args);
-        let said = Said::of(command.env("PLUE_SERVER", "http://127.0.0.1:9").output().unwrap());
-        said.ends(2).tells(&["and a server is set", "PLUE_SERVER="]);
+        let output =
+            CliOutput::of(command.env("PLUE_SERVER", "http://127.0.0.1:9").output().unwrap());
+        output.ends(2).reports(&["and a server is set", "PLUE_SERVER="]);
     }
     let runs: [(&[&str], &str); 3] = [
         (&["run", "CI", "--from", "a"], "plue retry RUN --from ID"),
@@ -171,8 +172,8 @@ fn local_commands_refuse_a_server() {
     for (args, hint) in runs {
         let mut command = bench.command(args);
         command.env("PLUE_SERVER", "http://127.0.0.1:9").env("PLUE_TOKEN", "none");
-        let said = Said::of(command.output().unwrap()).ends(2);
-        said.tells(&["is for runs of this machine", hint]);
+        let output = CliOutput::of(command.output().unwrap()).ends(2);
+        output.reports(&["is for runs of this machine", hint]);
     }
     assert!(!bench.state().join("plue.db").exists());
 }

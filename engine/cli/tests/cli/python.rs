@@ -23,7 +23,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// What both print for a workflow.
+/// The plans that the engine and Python print for a workflow.
 fn both(bench: &Bench, file: &str) -> (String, String) {
     let event = bench.home().join("event.json");
     std::fs::write(&event, r#"{"type": "manual"}"#).unwrap();
@@ -32,13 +32,13 @@ fn both(bench: &Bench, file: &str) -> (String, String) {
     let mut python = Command::new("python3");
     python.args(["-m", "plue", file, "--event", event]).current_dir(bench.repo());
     let python = python.env("PYTHONPATH", root().join("python")).output().unwrap();
-    let said = String::from_utf8_lossy(&python.stderr).into_owned();
-    assert!(python.status.success(), "{file}: {said}");
+    let stderr = String::from_utf8_lossy(&python.stderr).into_owned();
+    assert!(python.status.success(), "{file}: {stderr}");
     (engine, String::from_utf8(python.stdout).unwrap())
 }
 
 #[test]
-fn the_package_and_the_engine_print_the_same_bytes_for_every_good_workflow() {
+fn package_and_engine_plan_workflows_byte_for_byte() {
     let bench = Bench::new();
     let templates = files(&root().join("engine/cli/templates"));
     let all = files(&root().join("evaluator/tests/benign")).into_iter().chain(templates);
@@ -57,7 +57,7 @@ fn the_package_and_the_engine_print_the_same_bytes_for_every_good_workflow() {
 }
 
 #[test]
-fn the_package_and_the_engine_print_the_same_bytes_for_every_example() {
+fn package_and_engine_plan_examples_byte_for_byte() {
     for entry in std::fs::read_dir(root().join("examples")).unwrap() {
         let folder = entry.unwrap().path();
         if !folder.join(".plue.py").exists() {

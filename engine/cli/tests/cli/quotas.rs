@@ -9,7 +9,7 @@ use crate::{
     support::Bench,
 };
 
-const NO_WALLS: &str = "[pools.untrusted]\nmode = \"off\"\n";
+const NO_ISOLATION: &str = "[pools.untrusted]\nmode = \"off\"\n";
 
 /// Four plans; in a work tree with a file `sleepy` their runs last until they are cancelled.
 const FOUR: &str = r#"
@@ -54,9 +54,9 @@ fn id(run: &Json) -> &str {
 }
 
 #[test]
-fn sleeping_forks_leave_places_and_yield_to_newer_heads() {
+fn sleeping_forks_free_slots_for_newer_heads() {
     let forge = Forge::start();
-    let served = Served::with(&forge, NO_WALLS);
+    let served = Served::with(&forge, NO_ISOLATION);
     let bench = &served.bench;
     bench.write(".plue.py", FOUR);
     let base = served.push("refs/heads/main");
@@ -67,14 +67,14 @@ fn sleeping_forks_leave_places_and_yield_to_newer_heads() {
     assert_eq!(runs(bench).len(), 4, "two of them run");
     let why = "waits for a place: pull request 7 is from a fork and has 2 runs already";
     for command in ["status", "explain"] {
-        let told = bench.plue(&[command, id(&queued[0])]).ends(0);
-        assert!(told.stdout.contains(why), "{}", told.stdout);
+        let output = bench.plue(&[command, id(&queued[0])]).ends(0);
+        assert!(output.stdout.contains(why), "{}", output.stdout);
     }
     let token = bench.plue(&["token", "create", "--name", "t", "--role", "reader"]).ends(0);
     let path = format!("/api/v1/runs/{}", id(&queued[0]));
-    let told = served.get(token.stdout.trim(), &path);
-    assert!(told.contains(why), "{told}");
-    // The repository's own go on beside them.
+    let body = served.get(token.stdout.trim(), &path);
+    assert!(body.contains(why), "{body}");
+    // Runs of own commits are not delayed.
     std::fs::remove_file(bench.repo().join("sleepy")).unwrap();
     let own = served.push("refs/pull/8/head");
     served.deliver_of(8, "d2", "opened", "acme/app", (&base, &own));
@@ -93,15 +93,15 @@ fn sleeping_forks_leave_places_and_yield_to_newer_heads() {
 #[test]
 fn a_full_disk_holds_forks_and_nothing_else() {
     let forge = Forge::start();
-    let config = format!("{NO_WALLS}[limits]\nmin_free_bytes = 9000000000000000000\n");
+    let config = format!("{NO_ISOLATION}[limits]\nmin_free_bytes = 9000000000000000000\n");
     let mut served = Served::with(&forge, &config);
     served.bench.write(".plue.py", FOUR);
     let base = served.push("refs/heads/main");
     served.bench.write("theirs.txt", "");
     let head = push_fork(&served, "d1", &base);
     let queued = with_status(&served.bench, &head, "queued", 4);
-    let told = served.bench.plue(&["status", id(&queued[0])]).ends(0);
-    assert!(told.stdout.contains("the disk is nearly full"), "{}", told.stdout);
+    let output = served.bench.plue(&["status", id(&queued[0])]).ends(0);
+    assert!(output.stdout.contains("the disk is nearly full"), "{}", output.stdout);
     served.bench.write("ours.txt", "");
     let own = served.push("refs/pull/8/head");
     served.deliver_of(8, "d2", "opened", "acme/app", (&base, &own));
@@ -110,7 +110,7 @@ fn a_full_disk_holds_forks_and_nothing_else() {
     let doctor = served.bench.plue(&["doctor"]);
     assert!(doctor.stdout.contains("limits.min_free_bytes"), "{}", doctor.stdout);
     // With room again they go on, and their workspaces go with them.
-    std::fs::write(served.bench.home().join(".config/plue/config.toml"), NO_WALLS).unwrap();
+    std::fs::write(served.bench.home().join(".config/plue/config.toml"), NO_ISOLATION).unwrap();
     served.dies_and_another_begins();
     for run in with_status(&served.bench, &head, "success", 4) {
         let workspace = served.bench.state().join("workspaces").join(id(&run));
@@ -134,9 +134,9 @@ def workflow():
 "#;
 
 #[test]
-fn forks_that_fill_their_workspace_are_stopped_while_they_run() {
+fn forks_that_fill_their_workspace_are_stopped() {
     let forge = Forge::start();
-    let config = format!("{NO_WALLS}[limits]\nuntrusted_run_bytes = 33554432\n");
+    let config = format!("{NO_ISOLATION}[limits]\nuntrusted_run_bytes = 33554432\n");
     let served = Served::with(&forge, &config);
     let bench = &served.bench;
     bench.write(".plue.py", FULL);
@@ -158,8 +158,8 @@ fn forks_that_fill_their_workspace_are_stopped_while_they_run() {
         }
     };
     assert_ne!(kept["status"], "success", "{kept}");
-    let told = bench.plue(&["status", id(&kept)]).ends(0).stdout;
-    assert!(told.contains("PLUE-R0010"), "{told}");
+    let stdout = bench.plue(&["status", id(&kept)]).ends(0).stdout;
+    assert!(stdout.contains("PLUE-R0010"), "{stdout}");
     let artifacts = bench.plue(&["artifacts", id(&kept)]);
     assert!(!artifacts.stdout.contains("big"), "{}", artifacts.stdout);
     // The repository's own may have more.
@@ -201,7 +201,7 @@ fn stopped_by_kept(served: &Served, delivery: &str, base: &str) {
 #[test]
 fn artifacts_and_caches_count_as_bytes_of_runs() {
     let forge = Forge::start();
-    let config = format!("{NO_WALLS}[checkpoints]\nmode = \"off\"\n{LITTLE}");
+    let config = format!("{NO_ISOLATION}[checkpoints]\nmode = \"off\"\n{LITTLE}");
     let served = Served::with(&forge, &config);
     served.bench.write(".plue.py", BOUND_TO_NOTHING);
     let base = served.push("refs/heads/main");
@@ -216,7 +216,7 @@ fn artifacts_and_caches_count_as_bytes_of_runs() {
 #[test]
 fn checkpoints_count_as_bytes_of_runs() {
     let forge = Forge::start();
-    let served = Served::with(&forge, &format!("{NO_WALLS}{LITTLE}"));
+    let served = Served::with(&forge, &format!("{NO_ISOLATION}{LITTLE}"));
     served.bench.write(".plue.py", BOUND_TO_NOTHING);
     let base = served.push("refs/heads/main");
     served.bench.write(".plue.py", keeping(["pure=False"; 2]));
@@ -246,14 +246,14 @@ const MAX_FLOODED: u64 = 256 * 1024 * 1024;
 #[test]
 fn forks_that_flood_logs_are_stopped() {
     let forge = Forge::start();
-    let served = Served::with(&forge, &format!("{NO_WALLS}{LITTLE}"));
+    let served = Served::with(&forge, &format!("{NO_ISOLATION}{LITTLE}"));
     let bench = &served.bench;
     bench.write(".plue.py", BOUND_TO_NOTHING);
     let base = served.push("refs/heads/main");
     let flood = "yes 'a line that says nothing, again and again and again'; sleep 3000";
     bench.write(".plue.py", BOUND_TO_NOTHING.replace("\"true\"", &format!("\"{flood}\"")));
     let head = push_fork(&served, "d1", &base);
-    // The repository's own go on beside the flood.
+    // Runs of own commits are not delayed by the flood.
     bench.write(".plue.py", BOUND_TO_NOTHING);
     let own = served.push("refs/pull/8/head");
     served.deliver_of(8, "d2", "opened", "acme/app", (&base, &own));

@@ -6,7 +6,7 @@ use crate::support::{Bench, MIXED, SMALL};
 fn row_4_11_status_and_runs_show_what_happened() {
     let bench = Bench::with(MIXED);
     bench.plue(&["runs"]).ends(0).shows(&["RUN", "STATUS"]);
-    bench.plue(&["status"]).ends(4).tells(&["nothing has run here yet"]);
+    bench.plue(&["status"]).ends(4).reports(&["nothing has run here yet"]);
     bench.plue(&["run"]).ends(1);
     let json = bench.plue(&["runs", "--output", "json"]).ends(0).json();
     let run = &json["runs"][0];
@@ -28,7 +28,7 @@ fn row_4_11_status_and_runs_show_what_happened() {
         "exit status 3",
         "its condition is false",
     ]);
-    bench.plue(&["status", "01zzz"]).ends(4).tells(&["there is no run `01zzz`"]);
+    bench.plue(&["status", "01zzz"]).ends(4).reports(&["there is no run `01zzz`"]);
     assert_eq!(
         bench.plue(&["runs", "--status", "success", "--output", "jsonl"]).ends(0).stdout,
         ""
@@ -45,7 +45,7 @@ fn row_4_11_status_and_runs_show_what_happened() {
 }
 
 #[test]
-fn the_log_of_a_step_comes_back_byte_for_byte() {
+fn logs_of_steps_are_stored_byte_for_byte() {
     let source = r#"
 def workflow():
     return Plan(name="Bytes", steps=[Step.bash("b", "printf 'a\\r\\n\\033[31mred\\377\\000 end'")])
@@ -58,7 +58,7 @@ def workflow():
 }
 
 #[test]
-fn the_log_of_a_run_has_the_step_before_each_line() {
+fn logs_of_runs_prefix_lines_with_steps() {
     let bench = Bench::with(MIXED);
     bench.plue(&["run"]).ends(1);
     bench.plue(&["logs", "last"]).ends(0).shows(&["test  | one\ntest  | two\n", "bad   | oops\n"]);
@@ -67,22 +67,22 @@ fn the_log_of_a_run_has_the_step_before_each_line() {
     let json = bench.plue(&["logs", "last", "test", "--output", "json"]).ends(0).json();
     assert_eq!(json["lines"][1]["text"], "two");
     assert_eq!(json["lines"][1]["line"], 2);
-    bench.plue(&["logs", "last", "tst"]).ends(4).tells(&["did you mean `test`?"]);
-    bench.plue(&["logs", "last", "test", "--attempt", "2"]).ends(4).tells(&["no attempt 2"]);
+    bench.plue(&["logs", "last", "tst"]).ends(4).reports(&["did you mean `test`?"]);
+    bench.plue(&["logs", "last", "test", "--attempt", "2"]).ends(4).reports(&["no attempt 2"]);
     bench.plue(&["logs", "last", "-f"]).ends(0).shows(&["test   | two", "bad    ✗ failed"]);
 }
 
 #[test]
-fn row_1_16_explain_tells_why_each_step_ran_was_skipped_or_failed() {
+fn row_1_16_explain_gives_the_reason_of_each_step() {
     let bench = Bench::with(MIXED);
     bench.plue(&["run"]).ends(1);
-    let said = bench.plue(&["explain"]).ends(0);
-    said.shows(&["✗ bad failed", "exit status 3", "last lines of its log:\n      oops"]);
-    said.shows(&[
+    let output = bench.plue(&["explain"]).ends(0);
+    output.shows(&["✗ bad failed", "exit status 3", "last lines of its log:\n      oops"]);
+    output.shows(&[
         "when steps.test.status == 'failed' was false",
         "steps.test.status = \"success\"",
     ]);
-    said.shows(&[
+    output.shows(&[
         "because bad failed: exit status 3",
         "after test success",
         "what to do next",
@@ -94,7 +94,7 @@ fn row_1_16_explain_tells_why_each_step_ran_was_skipped_or_failed() {
 }
 
 #[test]
-fn explain_tells_of_every_attempt_and_when_the_next_one_was_set() {
+fn explain_lists_attempts_and_times_of_retries() {
     let source = r#"
 def workflow():
     return Plan(name="Flaky", steps=[
@@ -103,8 +103,8 @@ def workflow():
 "#;
     let bench = Bench::with(source);
     bench.plue(&["run"]).ends(0);
-    let said = bench.plue(&["explain", "last", "flaky"]).ends(0);
-    said.shows(&[
+    let output = bench.plue(&["explain", "last", "flaky"]).ends(0);
+    output.shows(&[
         "attempt 1 at",
         "exit status 1",
         "attempt 2 was set for",
@@ -114,7 +114,7 @@ def workflow():
 }
 
 #[test]
-fn a_run_is_derived_again_and_a_difference_is_named() {
+fn verification_plans_again_and_names_differences() {
     let source = r#"
 def workflow(ctx):
     return Plan(name="Read", steps=[Step.bash("a", "echo " + ctx.read("word.txt").strip())])
@@ -124,28 +124,28 @@ def workflow(ctx):
     bench.commit();
     bench.plue(&["run", "--goal", "see it again"]).ends(0);
     bench.plue(&["plan", "--verify", "last"]).ends(0).shows(&["equal: commit "]);
-    // The commit still says the same; a run of the changed work tree is another one.
+    // The commit is unchanged; a run of the changed work tree differs.
     bench.write("word.txt", "red\n");
     bench.plue(&["plan", "--verify", "last"]).ends(0);
     bench.plue(&["run"]).ends(0);
     bench.plue(&["plan", "--verify", "last"]).ends(0).shows(&["equal: the work tree"]);
     bench.write("word.txt", "green\n");
-    let said = bench.plue(&["plan", "--verify", "last", "--output", "json"]).ends(3).json();
-    assert_eq!(said["equal"], false);
-    assert_eq!(said["differences"][0]["what"], "word.txt");
+    let document = bench.plue(&["plan", "--verify", "last", "--output", "json"]).ends(3).json();
+    assert_eq!(document["equal"], false);
+    assert_eq!(document["differences"][0]["what"], "word.txt");
 }
 
 #[test]
 fn a_run_that_succeeded_needs_no_advice() {
     let bench = Bench::with(SMALL);
     bench.plue(&["run"]).ends(0);
-    let said = bench.plue(&["explain"]).ends(0);
-    said.shows(&["✓ hello success"]);
-    assert!(!said.stdout.contains("what to do next"));
+    let output = bench.plue(&["explain"]).ends(0);
+    output.shows(&["✓ hello success"]);
+    assert!(!output.stdout.contains("what to do next"));
 }
 
 #[test]
-fn the_log_of_a_running_step_is_followed_to_its_end() {
+fn logs_of_running_steps_are_followed() {
     let source = r#"
 def workflow():
     return Plan(name="Long", steps=[
@@ -154,11 +154,11 @@ def workflow():
 "#;
     let bench = Bench::with(source);
     let mut run = bench.command(&["run"]).stderr(std::process::Stdio::null()).spawn().unwrap();
-    let begun = || {
-        let said = bench.plue(&["logs", "last", "long"]);
-        said.code == 0 && said.stdout == "first\n"
+    let has_started = || {
+        let output = bench.plue(&["logs", "last", "long"]);
+        output.code == 0 && output.stdout == "first\n"
     };
-    while !begun() {
+    while !has_started() {
         assert!(run.try_wait().unwrap().is_none(), "the run ended early");
     }
     let running = bench.plue(&["status", "--output", "json"]).ends(0).json();
@@ -167,13 +167,13 @@ def workflow():
     let mut follow = bench.command(&["logs", "last", "long", "-f"]);
     let follow = follow.stdout(std::process::Stdio::piped()).spawn().unwrap();
     bench.write("go", "");
-    let followed = crate::support::Said::of(follow.wait_with_output().unwrap()).ends(0);
+    let followed = crate::support::CliOutput::of(follow.wait_with_output().unwrap()).ends(0);
     assert_eq!(followed.stdout, "first\nlast\n");
     assert!(run.wait().unwrap().success());
 }
 
 #[test]
-fn explain_tells_how_a_loop_went_round() {
+fn explain_shows_the_visits_of_a_loop() {
     let source = r#"
 def workflow():
     return Plan(name="Loop", steps=[
@@ -184,12 +184,12 @@ def workflow():
 "#;
     let bench = Bench::with(source);
     bench.plue(&["run"]).ends(0);
-    let said = bench.plue(&["explain"]).ends(0);
-    said.shows(&["it went back to `work`", "visit 1, attempt 1", "visit 2, attempt 1"]);
+    let output = bench.plue(&["explain"]).ends(0);
+    output.shows(&["it went back to `work`", "visit 1, attempt 1", "visit 2, attempt 1"]);
     let json = bench.plue(&["status", "--output", "json"]).ends(0).json();
     assert_eq!(json["steps"][0]["visit"], 2);
     assert_eq!(bench.plue(&["logs", "last", "work"]).ends(0).stdout, "working 2\n");
     let first = bench.plue(&["logs", "last", "work", "--visit", "1"]).ends(0);
     assert_eq!(first.stdout, "working 1\n");
-    bench.plue(&["logs", "last", "work", "--visit", "3"]).ends(4).tells(&["no visit 3"]);
+    bench.plue(&["logs", "last", "work", "--visit", "3"]).ends(4).reports(&["no visit 3"]);
 }

@@ -1,4 +1,4 @@
-//! `docs/reference/cli.md` is what the commands say about themselves.
+//! `docs/reference/cli.md` is generated from the help of the commands.
 
 use std::fmt::Write as _;
 

@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 
 use crate::{
     serve::{Served, WORKFLOW},
-    support::Said,
+    support::CliOutput,
 };
 
 /// Asks, and then takes its time until a file is there.
@@ -56,8 +56,8 @@ impl Gate {
 
 impl Served {
     /// A command with the server, and its token in the environment.
-    pub(crate) fn remotely(&self, args: &[&str]) -> Said {
-        Said::of(self.remote(args).output().unwrap())
+    pub(crate) fn remotely(&self, args: &[&str]) -> CliOutput {
+        CliOutput::of(self.remote(args).output().unwrap())
     }
 
     pub(crate) fn remote(&self, args: &[&str]) -> std::process::Command {
@@ -69,7 +69,7 @@ impl Served {
 }
 
 #[test]
-fn row_0_23_what_is_shown_with_a_server_is_what_is_shown_without() {
+fn row_0_23_commands_print_the_same_with_servers() {
     let served = Served::start();
     served.bench.write(".plue.py", WORKFLOW);
     served.bench.write("src/app.txt", "one\ntwo <b>\x1b[31mred\n");
@@ -120,7 +120,7 @@ fn row_0_23_what_is_shown_with_a_server_is_what_is_shown_without() {
 }
 
 #[test]
-fn runs_of_a_server_are_asked_for_answered_followed_and_stopped() {
+fn runs_of_servers_are_submitted_answered_and_cancelled() {
     let gate = Gate::new();
     let mut served = gate.served();
     served.bench.write("ci.plue.py", WORKFLOW);
@@ -128,28 +128,28 @@ fn runs_of_a_server_are_asked_for_answered_followed_and_stopped() {
     served.bench.write("src/app.txt", "x\n");
     served.push();
     served.run(1);
-    let said = served.remotely(&["run", "CI", "--input", "who=ada"]).ends(0);
-    said.tells(&["test", "for ada", "run success", "2 succeeded, 0 failed"]);
-    let said = served.remotely(&["rerun", "last", "-v"]).ends(0);
-    said.tells(&["repeats", "for ada", "run success"]);
-    let said = served.remotely(&["run", "CI", "--input", "hwo=ada"]).ends(3);
-    said.tells(&["PLUE-C0006", "no input `hwo`", "did you mean `who`"]);
-    served.remotely(&["run", "None"]).ends(4).tells(&["no workflow `None`"]);
-    served.remotely(&["run", "CI", "--step", "test"]).ends(2).tells(&["--step"]);
+    let output = served.remotely(&["run", "CI", "--input", "who=ada"]).ends(0);
+    output.reports(&["test", "for ada", "run success", "2 succeeded, 0 failed"]);
+    let output = served.remotely(&["rerun", "last", "-v"]).ends(0);
+    output.reports(&["repeats", "for ada", "run success"]);
+    let output = served.remotely(&["run", "CI", "--input", "hwo=ada"]).ends(3);
+    output.reports(&["PLUE-C0006", "no input `hwo`", "did you mean `who`"]);
+    served.remotely(&["run", "None"]).ends(4).reports(&["no workflow `None`"]);
+    served.remotely(&["run", "CI", "--step", "test"]).ends(2).reports(&["--step"]);
     let go = gate.go();
     let input = format!("go={}", go.display());
     let args = ["run", "Slow", "--input", &input, "--no-wait", "--output", "json"];
-    let said = served.remotely(&args).ends(6);
-    said.tells(&["plue approve"]);
-    assert_eq!(said.json()["exit_code"], 6);
-    let run = said.json()["run"].as_str().unwrap().to_owned();
+    let output = served.remotely(&args).ends(6);
+    output.reports(&["plue approve"]);
+    assert_eq!(output.json()["exit_code"], 6);
+    let run = output.json()["run"].as_str().unwrap().to_owned();
     let unasked = served.remotely(&["run", "Slow", "--input", &input, "--no-input"]).ends(6);
-    unasked.tells(&["plue approve"]);
+    unasked.reports(&["plue approve"]);
     served.remotely(&["cancel", "last"]).ends(0);
     while served.get("/api/v1/approvals")["items"] == json!([]) {}
-    served.remotely(&["status", &run]).ends(0).tells(&["answer with: plue approve"]);
+    served.remotely(&["status", &run]).ends(0).reports(&["answer with: plue approve"]);
     served.remotely(&["approve", &run, "ask", "--field", "n=many"]).ends(2);
-    served.remotely(&["approve", &run, "ask", "--field", "n=3"]).ends(0).tells(&["approved"]);
+    served.remotely(&["approve", &run, "ask", "--field", "n=3"]).ends(0).reports(&["approved"]);
     served.remotely(&["approve", &run, "ask"]).ends(2);
     // Its log is followed over the death of the server.
     let mut follow = served.remote(&["logs", "-f", &run, "work"]);
@@ -162,15 +162,15 @@ fn runs_of_a_server_are_asked_for_answered_followed_and_stopped() {
     std::fs::write(&go, "").unwrap();
     assert_eq!(lines.next().unwrap().unwrap(), "done");
     assert!(lines.next().is_none() && follow.wait().unwrap().success());
-    let told = served.remotely(&["status", &run, "--output", "json"]).ends(0).json();
+    let document = served.remotely(&["status", &run, "--output", "json"]).ends(0).json();
     assert_eq!(
-        (&told["run"]["status"], &told["steps"][0]["output"]),
+        (&document["run"]["status"], &document["steps"][0]["output"]),
         (&json!("success"), &json!({"n": 3}))
     );
 }
 
 #[test]
-fn a_run_of_a_server_is_stopped_and_goes_on_again() {
+fn cancelled_runs_of_servers_can_be_retried() {
     let gate = Gate::new();
     let served = gate.served();
     served.bench.write("slow.plue.py", SLOW);
@@ -179,8 +179,8 @@ fn a_run_of_a_server_is_stopped_and_goes_on_again() {
     let input = format!("go={}", go.display());
     let start = || {
         let args = ["run", "slow", "--input", &input, "--no-wait", "--output", "json"];
-        let said = served.remotely(&args);
-        (said.code == 6).then(|| said.json()["run"].as_str().unwrap().to_owned())
+        let output = served.remotely(&args);
+        (output.code == 6).then(|| output.json()["run"].as_str().unwrap().to_owned())
     };
     // The push is taken in by and by.
     let run = loop {
@@ -192,11 +192,11 @@ fn a_run_of_a_server_is_stopped_and_goes_on_again() {
     served.remotely(&["approve", &run, "ask"]).ends(0);
     // The answer is kept at once and taken in by and by; a stop that comes before it undoes it.
     while served.get("/api/v1/approvals")["items"] != json!([]) {}
-    served.remotely(&["cancel", &run]).ends(0).tells(&["cancelled"]);
-    served.remotely(&["cancel", &run]).ends(2).tells(&["has ended"]);
+    served.remotely(&["cancel", &run]).ends(0).reports(&["cancelled"]);
+    served.remotely(&["cancel", &run]).ends(2).reports(&["has ended"]);
     std::fs::write(&go, "").unwrap();
-    let said = served.remotely(&["retry", &run]).ends(0);
-    said.tells(&["goes on", "done", "run success"]);
+    let output = served.remotely(&["retry", &run]).ends(0);
+    output.reports(&["goes on", "done", "run success"]);
     let trail = served.get("/api/v1/audit");
     let actions: Vec<&Json> = trail["items"].as_array().unwrap().iter().collect();
     for action in ["run.create", "run.decide", "run.cancel", "run.retry"] {
@@ -205,11 +205,11 @@ fn a_run_of_a_server_is_stopped_and_goes_on_again() {
 }
 
 #[test]
-fn secrets_of_a_server_are_set_and_listed_and_the_token_is_shown_nowhere() {
+fn servers_store_secrets_and_no_token_is_printed() {
     let served = Served::start();
     let set = ["secret", "set", "DEPLOY", "--repo", "acme/app", "--from-file", "text"];
     served.bench.write("text", "swordfish-22");
-    served.remotely(&set).ends(0).tells(&["DEPLOY is set"]);
+    served.remotely(&set).ends(0).reports(&["DEPLOY is set"]);
     let list = served.remotely(&["secret", "list", "--repo", "acme/app", "--output", "json"]);
     let list = list.ends(0).json();
     let names: Vec<_> =
@@ -218,37 +218,37 @@ fn secrets_of_a_server_are_set_and_listed_and_the_token_is_shown_nowhere() {
     served.remotely(&["secret", "rm", "DEPLOY", "--repo", "acme/app"]).ends(0);
     served.remotely(&["secret", "rm", "DEPLOY", "--repo", "acme/app"]).ends(4);
     served.remotely(&["secret", "set", "A", "--repo", "acme/none", "--from-file", "text"]).ends(4);
-    served.remotely(&["secret", "list"]).ends(2).tells(&["--repo OWNER/NAME"]);
+    served.remotely(&["secret", "list"]).ends(2).reports(&["--repo OWNER/NAME"]);
     let config = served.remotely(&["config", "show", "--origin"]).ends(0);
     config.shows(&["***", "$PLUE_TOKEN", "--server"]);
     assert!(!config.stdout.contains(&served.token));
 }
 
 #[test]
-fn who_has_no_good_token_or_no_server_is_told_so() {
+fn bad_tokens_and_missing_servers_are_reported() {
     let served = Served::start();
     let mut bare = served.remote(&["runs"]);
     bare.env_remove("PLUE_TOKEN");
-    let said = Said::of(bare.output().unwrap()).ends(4);
-    said.tells(&["does not know who asks", "PLUE_TOKEN"]);
+    let output = CliOutput::of(bare.output().unwrap()).ends(4);
+    output.reports(&["does not know who asks", "PLUE_TOKEN"]);
     let mut wrong = served.remote(&["runs"]);
     wrong.env("PLUE_TOKEN", "plue_wrong");
     assert_eq!(wrong.output().unwrap().status.code(), Some(4));
-    let said = served.bench.plue(&["--server", "http://127.0.0.1:1", "runs"]).ends(5);
-    said.tells(&["does not answer", "plue serve"]);
-    served.bench.plue(&["--server", "ftp://x", "runs"]).ends(2).tells(&["is no server"]);
-    let said = served.bench.plue(&["--server", "http://me:pw@x", "runs"]).ends(2);
-    assert!(!said.stderr.contains("pw"), "{}", said.stderr);
-    // What is about files here stays here.
+    let output = served.bench.plue(&["--server", "http://127.0.0.1:1", "runs"]).ends(5);
+    output.reports(&["does not answer", "plue serve"]);
+    served.bench.plue(&["--server", "ftp://x", "runs"]).ends(2).reports(&["is no server"]);
+    let output = served.bench.plue(&["--server", "http://me:pw@x", "runs"]).ends(2);
+    assert!(!output.stderr.contains("pw"), "{}", output.stderr);
+    // Commands about local files stay local.
     served.bench.write(".plue.py", WORKFLOW);
     served.remotely(&["validate"]).ends(0);
     // Neither the address nor the token may come from a repository.
     served.bench.write("plue.toml", "server = \"https://evil.example\"\n");
-    served.bench.plue(&["runs"]).ends(2).tells(&["cannot be set by a repository"]);
+    served.bench.plue(&["runs"]).ends(2).reports(&["cannot be set by a repository"]);
 }
 
 #[test]
-fn hundreds_of_idle_streams_hear_the_end_and_keep_nobody_out() {
+fn hundreds_of_idle_streams_block_no_requests() {
     use std::{
         io::{Read as _, Write as _},
         net::TcpStream,

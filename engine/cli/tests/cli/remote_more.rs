@@ -25,7 +25,7 @@ fn mixed() -> (Served, String) {
 }
 
 #[test]
-fn why_a_step_failed_or_was_skipped_is_told_by_a_server_in_the_same_words() {
+fn servers_explain_steps_like_local_commands() {
     let (served, run) = mixed();
     for args in [
         &["explain", "last"][..],
@@ -40,22 +40,22 @@ fn why_a_step_failed_or_was_skipped_is_told_by_a_server_in_the_same_words() {
         assert_eq!((&there.stdout, &there.stderr), (&here.stdout, &here.stderr), "{args:?}");
         assert!(!there.stdout.is_empty(), "{args:?}");
     }
-    let told = served.remotely(&["explain", &run]).ends(0);
-    told.shows(&["oops", "because bad failed", "when steps.test.status", "plue retry"]);
+    let output = served.remotely(&["explain", &run]).ends(0);
+    output.shows(&["oops", "because bad failed", "when steps.test.status", "plue retry"]);
 }
 
 #[test]
-fn a_run_of_a_server_becomes_the_file_that_it_would_become_there() {
+fn exports_from_servers_equal_local_exports() {
     let (served, run) = mixed();
     let bench = &served.bench;
-    served.remotely(&["export", "last", "../there.plue"]).ends(0).tells(&[&run, "parts"]);
+    served.remotely(&["export", "last", "../there.plue"]).ends(0).reports(&[&run, "parts"]);
     bench.plue(&["export", &run, "../here.plue"]).ends(0);
     let file = |name: &str| std::fs::read(bench.repo().join("..").join(name)).unwrap();
     assert!(file("there.plue") == file("here.plue"));
-    served.remotely(&["export", "last", "../there.plue"]).ends(2).tells(&["--force"]);
+    served.remotely(&["export", "last", "../there.plue"]).ends(2).reports(&["--force"]);
     // A file is a matter of this machine: a server is refused.
-    served.remotely(&["open", "../there.plue", "--check"]).ends(2).tells(&["this machine's"]);
-    bench.plue(&["open", "../there.plue", "--check"]).ends(0).tells(&["the file is whole"]);
+    served.remotely(&["open", "../there.plue", "--check"]).ends(2).reports(&["this machine's"]);
+    bench.plue(&["open", "../there.plue", "--check"]).ends(0).reports(&["the file is whole"]);
     // As a tree of records.
     served.remotely(&["export", "all", "../tree-there", "--layout", "files"]).ends(0);
     bench.plue(&["export", "all", "../tree-here", "--layout", "files"]).ends(0);
@@ -89,52 +89,52 @@ fn retries_on_a_server_put_files_back() {
     assert_eq!(run["status"], "failed", "{run}");
     let run = run["id"].as_str().unwrap();
     let again = served.remotely(&["retry", run]).ends(1);
-    again.tells(&["1 files are what they were before those steps", "run failed"]);
-    served.remotely(&["retry", run, "--keep-files"]).ends(0).tells(&["run success"]);
+    again.reports(&["1 files are what they were before those steps", "run failed"]);
+    served.remotely(&["retry", run, "--keep-files"]).ends(0).reports(&["run success"]);
     // A new run of the same part, in a workspace of its own.
-    served.remotely(&["rerun", run, "--failed"]).ends(2).tells(&["run"]);
-    served.remotely(&["rerun", run, "--from", "count"]).ends(1).tells(&["repeats", "run failed"]);
+    served.remotely(&["rerun", run, "--failed"]).ends(2).reports(&["run"]);
+    served.remotely(&["rerun", run, "--from", "count"]).ends(1).reports(&["repeats", "run failed"]);
 }
 
 #[test]
-fn a_run_that_goes_on_is_not_exported_and_needs_no_resuming() {
+fn active_runs_are_neither_exported_nor_resumed() {
     let served = Served::start();
     served.bench.write(".plue.py", ASKS);
     served.push();
     let args = ["run", "Asks", "--no-wait", "--output", "json"];
     let run = loop {
         // The push is taken in by and by.
-        let said = served.remotely(&args);
-        if said.code == 6 {
-            break said.json()["run"].as_str().unwrap().to_owned();
+        let output = served.remotely(&args);
+        if output.code == 6 {
+            break output.json()["run"].as_str().unwrap().to_owned();
         }
     };
     while served.get("/api/v1/approvals")["items"] == json!([]) {}
     served.remotely(&["explain", &run]).ends(0).shows(&["ask waiting", "plue approve"]);
-    let said = served.remotely(&["export", &run, "../x.plue"]).ends(2);
-    said.tells(&["has not ended"]);
+    let output = served.remotely(&["export", &run, "../x.plue"]).ends(2);
+    output.reports(&["has not ended"]);
     let left = std::fs::read_dir(served.bench.repo().join("..")).unwrap();
     let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
     assert!(left.iter().all(|name| !name.to_string_lossy().starts_with("x.plue")), "{left:?}");
-    served.remotely(&["resume"]).ends(0).tells(&["by itself"]);
-    served.remotely(&["resume", &run]).ends(0).tells(&["goes on by itself", &run]);
+    served.remotely(&["resume"]).ends(0).reports(&["by itself"]);
+    served.remotely(&["resume", &run]).ends(0).reports(&["goes on by itself", &run]);
     served.remotely(&["resume", &run, "--secret", "X"]).ends(2);
     served.remotely(&["cancel", &run]).ends(0);
-    served.remotely(&["resume", &run]).ends(2).tells(&["has ended already", "plue retry"]);
+    served.remotely(&["resume", &run]).ends(2).reports(&["has ended already", "plue retry"]);
     served.remotely(&["resume", "nothing"]).ends(4);
 }
 
 #[test]
-fn tokens_of_a_server_are_made_listed_and_removed_and_messages_are_sent() {
+fn servers_manage_tokens_and_accept_messages() {
     let served = Served::start();
     let create = ["token", "create", "--name", "eve", "--role", "reader", "--expires-in", "90d"];
     let made = served.remotely(&create).ends(0);
-    made.tells(&["(reader)", "not shown again"]);
+    made.reports(&["(reader)", "not shown again"]);
     let token = made.stdout.trim().to_owned();
     let as_eve = |args: &[&str]| {
         let mut command = served.remote(args);
         command.env("PLUE_TOKEN", &token);
-        crate::support::Said::of(command.output().unwrap())
+        crate::support::CliOutput::of(command.output().unwrap())
     };
     as_eve(&["runs"]).ends(0);
     as_eve(&["token", "list"]).ends(4);
@@ -147,13 +147,13 @@ fn tokens_of_a_server_are_made_listed_and_removed_and_messages_are_sent() {
     served.remotely(&["token", "list"]).ends(0).shows(&["eve", "reader"]);
     let id = eve["id"].as_str().unwrap();
     served.remotely(&["token", "rm", id]).ends(0);
-    served.remotely(&["token", "rm", id]).ends(4).tells(&["plue token list"]);
-    as_eve(&["runs"]).ends(4).tells(&["does not know who asks"]);
+    served.remotely(&["token", "rm", id]).ends(4).reports(&["plue token list"]);
+    as_eve(&["runs"]).ends(4).reports(&["does not know who asks"]);
     let bad = ["token", "create", "--name", "x", "--role", "reader", "--expires-in", "soon"];
-    served.remotely(&bad).ends(2).tells(&["--expires-in soon"]);
+    served.remotely(&bad).ends(2).reports(&["--expires-in soon"]);
     let emit = ["event", "emit", "deploys", "--data", "{\"n\": 1}"];
-    served.remotely(&emit).ends(0).tells(&["emitted on `deploys`"]);
-    served.remotely(&["event", "emit", ""]).ends(2).tells(&["a topic is"]);
+    served.remotely(&emit).ends(0).reports(&["emitted on `deploys`"]);
+    served.remotely(&["event", "emit", ""]).ends(2).reports(&["a topic is"]);
     let trail = served.get("/api/v1/audit");
     let actions: Vec<_> =
         trail["items"].as_array().unwrap().iter().map(|row| row["action"].clone()).collect();

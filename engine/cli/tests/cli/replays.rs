@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use crate::{
     scripted::Scripted,
-    support::{Bench, Said},
+    support::{Bench, CliOutput},
 };
 
 /// A Claude step between two others; the agent changes a file that the last step reads.
@@ -40,8 +40,8 @@ fn recorded() -> (Bench, String) {
     claude.plue(&bench, &["run"]).ends(0);
     assert_eq!(claude.state()["requests"], 4);
     drop(claude);
-    let told = bench.plue(&["status", "last", "--output", "json"]).ends(0).json();
-    (bench, told["run"]["id"].as_str().unwrap().to_owned())
+    let document = bench.plue(&["status", "last", "--output", "json"]).ends(0).json();
+    (bench, document["run"]["id"].as_str().unwrap().to_owned())
 }
 
 fn code(bench: &Bench) -> String {
@@ -53,17 +53,17 @@ fn replays_need_neither_model_nor_key() {
     let (bench, run) = recorded();
     assert_eq!(code(&bench), "good\n");
     let replay = bench.plue(&["replay", &run, "--output", "json"]).ends(0);
-    replay.tells(&["no model is called", "1 files", "what was overwritten is in"]);
-    let told = replay.json();
+    replay.reports(&["no model is called", "1 files", "what was overwritten is in"]);
+    let document = replay.json();
     assert_eq!(
-        (&told["equal"], &told["answers"], &told["of"]),
+        (&document["equal"], &document["answers"], &document["of"]),
         (&json!(true), &json!(4), &json!(run))
     );
     assert_eq!(code(&bench), "good\n");
-    let again = told["run"].as_str().unwrap();
-    let told = bench.plue(&["status", again, "--output", "json"]).ends(0).json();
-    assert_eq!(told["run"]["status"], "success", "{told}");
-    assert!(told.get("usage").is_none(), "a replay costs nothing: {told}");
+    let again = document["run"].as_str().unwrap();
+    let document = bench.plue(&["status", again, "--output", "json"]).ends(0).json();
+    assert_eq!(document["run"]["status"], "success", "{document}");
+    assert!(document.get("usage").is_none(), "a replay costs nothing: {document}");
     bench.plue(&["transcript", again, "fix"]).ends(0).shows(&[
         "▸ write",
         "Fixed.",
@@ -84,13 +84,13 @@ fn changed_results_end_the_replay() {
         "  recorded: \"good\\nsame",
         "  now:      \"good\\nother",
     ]);
-    let told = bench.plue(&["replay", &run, "--output", "jsonl"]).ends(1).json();
-    assert_eq!((&told["equal"], &told["answers"]), (&json!(false), &json!(3)));
+    let document = bench.plue(&["replay", &run, "--output", "jsonl"]).ends(1).json();
+    assert_eq!((&document["equal"], &document["answers"]), (&json!(false), &json!(3)));
     assert_eq!(
-        (&told["divergence"]["step"], &told["divergence"]["turn"]),
+        (&document["divergence"]["step"], &document["divergence"]["turn"]),
         (&json!("fix"), &json!(4))
     );
-    let replay = told["run"].as_str().unwrap();
+    let replay = document["run"].as_str().unwrap();
     bench.plue(&["explain", replay, "fix"]).shows(&["PLUE-L0016"]);
     let status = bench.plue(&["status", replay, "--output", "json"]).ends(0).json();
     assert_eq!(status["steps"][2]["status"], "skipped", "nothing goes on behind it: {status}");
@@ -110,13 +110,13 @@ fn divergences_stop_the_whole_replay() {
     bench.write("slow", "");
     bench.write(".plue.py", source.replace("Look.", "Look up."));
     bench.plue(&["replay", "last"]).ends(1).shows(&["step `ask`, turn 1: the prompt differs"]);
-    let told = bench.plue(&["status", "last", "--output", "json"]).ends(0).json();
-    assert_eq!(told["run"]["status"], "cancelled", "{told}");
-    assert_eq!(told["steps"][1]["status"], "cancelled", "{told}");
+    let document = bench.plue(&["status", "last", "--output", "json"]).ends(0).json();
+    assert_eq!(document["run"]["status"], "cancelled", "{document}");
+    assert_eq!(document["steps"][1]["status"], "cancelled", "{document}");
 }
 
 #[test]
-fn changed_prompts_end_the_replay_unless_it_is_pinned() {
+fn changed_prompts_end_replays_unless_pinned() {
     let (bench, run) = recorded();
     bench.write(".plue.py", WORKFLOW.replace("Fix it.", "Fix it well."));
     let replay = bench.plue(&["replay", &run]).ends(1);
@@ -134,7 +134,7 @@ fn replays_keep_files_that_were_changed_since() {
     let (bench, run) = recorded();
     bench.write("code.txt", "mine\n");
     let refused = bench.plue(&["replay", &run]).ends(4);
-    refused.tells(&["PLUE-C0011", "code.txt"]);
+    refused.reports(&["PLUE-C0011", "code.txt"]);
     assert_eq!(code(&bench), "mine\n");
     let kept = bench.plue(&["replay", &run, "--keep-files"]).ends(1);
     kept.shows(&["turn 2: the result of `read` (toolu_A) differs", "mine"]);
@@ -148,13 +148,13 @@ fn replays_stay_replays() {
     bench.plue(&["replay", &run]).ends(1);
     let claude = Scripted::new(&json!([{ "text": "Never asked." }]));
     let mut retry = bench.command(&["retry", "last"]);
-    Said::of(claude.with_key(&mut retry).output().unwrap()).ends(1);
+    CliOutput::of(claude.with_key(&mut retry).output().unwrap()).ends(1);
     bench.plue(&["explain", "last", "fix"]).shows(&["PLUE-L0016"]);
     assert_eq!(claude.state()["requests"], 0, "a replay never becomes a run that costs money");
     bench
         .plue(&["replay", &run, "--server", "http://127.0.0.1:1"])
         .ends(2)
-        .tells(&["this machine's"]);
+        .reports(&["this machine's"]);
     bench.plue(&["replay", "nothing"]).ends(4);
 }
 
@@ -178,8 +178,8 @@ fn children_are_replayed_from_their_own_recordings() {
     let claude = Scripted::new(&json!([{ "text": "1" }, { "text": "2" }]));
     claude.plue(&bench, &["run", "Parent"]).ends(0);
     drop(claude);
-    let told = bench.plue(&["replay", "last", "--output", "json"]).ends(0).json();
-    assert_eq!((&told["equal"], &told["answers"]), (&json!(true), &json!(2)));
+    let document = bench.plue(&["replay", "last", "--output", "json"]).ends(0).json();
+    assert_eq!((&document["equal"], &document["answers"]), (&json!(true), &json!(2)));
     bench.write(
         "child.plue.py",
         "def workflow():

@@ -71,7 +71,7 @@ fn removed_workflows_leave_required_pending_on_pull_requests() {
 }
 
 #[test]
-fn plans_of_the_base_run_where_the_operator_wants_them() {
+fn base_plans_run_where_configured() {
     let forge = Forge::start();
     let served = Served::with(&forge, "[triggers]\nbase_plans = true\n");
     served.bench.write(".plue.py", CI);
@@ -127,7 +127,7 @@ fn comments_of_outsiders_start_nothing() {
 }
 
 #[test]
-fn anybody_may_comment_where_the_operator_says_so() {
+fn anyone_may_comment_where_configured() {
     let forge = Forge::start();
     let served = Served::with(&forge, "[triggers]\nopen_to_anyone = [\"acme/app\"]\n");
     served.bench.write(".plue.py", BOT);

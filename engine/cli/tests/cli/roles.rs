@@ -24,7 +24,7 @@ def workflow(ctx):
 /// A process of `plue serve`.
 struct Process {
     child: Child,
-    /// What it says first.
+    /// The first line of its output.
     line: String,
 }
 
@@ -129,7 +129,7 @@ impl World {
     fn get(&self, process: &Process, path: &str) -> (u16, String) {
         loop {
             let answer = self.ask(process, "GET", path, "", "");
-            // Whoever waits here asks again at once, more often than a server lets anybody.
+            // This loop polls faster than the rate limit allows.
             if answer.0 != 429 {
                 return answer;
             }
@@ -167,7 +167,7 @@ impl World {
     }
 }
 
-/// What a process has driven to an end: the series of `plue_runs_ended_total`.
+/// Runs that a process has driven to their end: the series of `plue_runs_ended_total`.
 fn driven(metrics: &str) -> Vec<&str> {
     let mut lines: Vec<_> =
         metrics.lines().filter(|line| line.starts_with("plue_runs_ended_total")).collect();
@@ -176,7 +176,7 @@ fn driven(metrics: &str) -> Vec<&str> {
 }
 
 #[test]
-fn row_0_01_two_processes_and_one_postgres_what_one_takes_in_the_other_runs() {
+fn row_0_01_engines_run_submissions_of_other_processes() {
     let world = World::new();
     world.bench.write(".plue.py", WORKFLOW);
     world.bench.commit();
@@ -187,7 +187,7 @@ fn row_0_01_two_processes_and_one_postgres_what_one_takes_in_the_other_runs() {
     let id = world.run(&api, "failed");
     let log = format!("/api/v1/runs/{id}/attempts/{id}:once:1:1/log/raw");
     assert_eq!(world.get(&api, &log), (200, "tried\n".to_owned()));
-    // What is asked of the one that answers is done by the other, too.
+    // The engine executes the requests that the API server accepts.
     let retry = format!("/api/v1/runs/{id}/retry");
     // The step succeeds by the file of its first attempt.
     let (status, answer) = world.ask(&api, "POST", &retry, "", r#"{"files": "keep"}"#);
@@ -199,7 +199,7 @@ fn row_0_01_two_processes_and_one_postgres_what_one_takes_in_the_other_runs() {
     ];
     assert_eq!(driven(&world.get(&engine, "/metrics").1), both);
     assert_eq!(driven(&world.get(&api, "/metrics").1), [""; 0]);
-    // The one that drives says how it is, and nothing of runs.
+    // The engine answers health checks and no requests about runs.
     for (path, status) in [("/healthz", 200), ("/readyz", 200), ("/api/v1/runs", 404)] {
         assert_eq!(world.get(&engine, path).0, status, "{path}");
     }
@@ -209,13 +209,13 @@ fn row_0_01_two_processes_and_one_postgres_what_one_takes_in_the_other_runs() {
 }
 
 #[test]
-fn an_engine_listens_nowhere_unless_it_is_told_and_pools_of_their_own_are_refused() {
+fn engines_need_no_listener_and_pools_an_engine() {
     let world = World::new();
     let engine = world.serve(&["--role", "engine"]);
     assert_eq!(engine.line, "plue drives runs\n");
     engine.end();
     for roles in ["pool", "api,pool"] {
-        world.bench.plue(&["serve", "--role", roles]).ends(2).tells(&["--role engine"]);
+        world.bench.plue(&["serve", "--role", roles]).ends(2).reports(&["--role engine"]);
     }
-    world.bench.plue(&["serve", "--role", "broker"]).ends(2).tells(&["api", "engine", "pool"]);
+    world.bench.plue(&["serve", "--role", "broker"]).ends(2).reports(&["api", "engine", "pool"]);
 }

@@ -5,7 +5,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use crate::support::{Bench, Said};
+use crate::support::{Bench, CliOutput};
 
 const WORKFLOW: &str = r#"
 def workflow():
@@ -53,7 +53,7 @@ impl Place {
 
     /// A command in the environment of an operator.
     fn plue(&self, keys: &[&str], args: &[&str]) {
-        Said::of(self.command(keys, args).output().unwrap()).ends(0);
+        CliOutput::of(self.command(keys, args).output().unwrap()).ends(0);
     }
 
     fn set(&self, keys: &[&str], name: &str, text: &str) {
@@ -96,7 +96,7 @@ impl Place {
         let server = format!("http://{}", self.servers[at].as_ref().unwrap().address);
         let mut command = self.bench.command(&["--server", &server, "run", "CI"]);
         command.args(["--repo", "acme/app"]).env("PLUE_TOKEN", &self.token);
-        Said::of(command.output().unwrap()).ends(0);
+        CliOutput::of(command.output().unwrap()).ends(0);
     }
 }
 

@@ -5,7 +5,7 @@ use std::{fmt::Write as _, path::Path};
 use plue_store::{Store, StoreOptions};
 use sha2::{Digest as _, Sha256};
 
-use crate::support::{Bench, Said};
+use crate::support::{Bench, CliOutput};
 
 /// Kibibytes that engine and runner may hold while a step writes 100 MB: much less than the log.
 const MEMORY_KIB: u64 = 256 * 1024;
@@ -14,7 +14,7 @@ const MEMORY_KIB: u64 = 256 * 1024;
 const LINE: &str = "0123456789abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789abcdefghijklmnopq";
 
 #[test]
-fn row_1_01_a_repository_with_a_workflow_file_becomes_a_green_run() {
+fn row_1_01_repositories_with_workflow_files_run_green() {
     let bench = Bench::with(
         r#"
 def workflow():
@@ -28,14 +28,14 @@ def workflow():
     )
 "#,
     );
-    bench.plue(&["run"]).ends(0).tells(&["run success", "4 succeeded"]);
+    bench.plue(&["run"]).ends(0).reports(&["run success", "4 succeeded"]);
     assert_eq!(bench.plue(&["logs", "last", "square-3"]).ends(0).stdout, "9\n");
 }
 
-/// What the jail holds is proven in the evaluator's own tests; here, that a person sees an error and
-/// that nothing came of the attempt.
+/// The evaluator's own tests cover the jail; this one, the error that users see and that the attempt
+/// has no effect.
 #[test]
-fn row_1_02_a_workflow_file_reaches_no_file_network_process_clock_or_chance() {
+fn row_1_02_workflow_files_reach_nothing_outside() {
     let attempts = [
         "open('/etc/passwd').read()",
         "open('pwned', 'w')",
@@ -49,13 +49,13 @@ fn row_1_02_a_workflow_file_reaches_no_file_network_process_clock_or_chance() {
     {
         let plan = r#"return Plan(name="x", steps=[Step.bash("a", "true")])"#;
         let bench = Bench::with(&format!("def workflow():\n    {attack}\n    {plan}\n"));
-        bench.plue(&["plan"]).ends(3).tells(&[".plue.py:2:", "error[PLUE-E"]);
+        bench.plue(&["plan"]).ends(3).reports(&[".plue.py:2:", "error[PLUE-E"]);
         assert!(!bench.repo().join("pwned").exists(), "{at}: {attack}");
     }
 }
 
 #[test]
-fn row_1_08_every_problem_is_told_at_once_with_its_place_and_a_hint() {
+fn row_1_08_all_problems_are_reported_with_hints() {
     let bench = Bench::with(
         r#"
 def workflow():
@@ -72,21 +72,21 @@ def workflow():
     )
 "#,
     );
-    let said = bench.plue(&["validate", "--output", "json"]).ends(3);
-    let problems = said.json()["diagnostics"].as_array().unwrap().clone();
+    let output = bench.plue(&["validate", "--output", "json"]).ends(3);
+    let problems = output.json()["diagnostics"].as_array().unwrap().clone();
     let mut lines: Vec<u64> =
         problems.iter().map(|problem| problem["span"]["line"].as_u64().unwrap()).collect();
     lines.sort_unstable();
     lines.dedup();
     for line in [5, 7, 8, 9, 11] {
-        assert!(lines.contains(&line), "nothing about line {line}: {}", said.stdout);
+        assert!(lines.contains(&line), "nothing about line {line}: {}", output.stdout);
     }
     assert!(problems.iter().all(|problem| problem["code"].as_str().unwrap().starts_with("PLUE-")));
-    said.shows(&["did you mean `build`?", "a → b → a"]);
+    output.shows(&["did you mean `build`?", "a → b → a"]);
 }
 
 #[test]
-fn row_1_11_a_local_run_needs_no_server_and_leaves_no_process_behind() {
+fn row_1_11_local_runs_need_no_server_or_daemon() {
     let bench = Bench::with(
         r#"
 def workflow():
@@ -122,8 +122,8 @@ def workflow():
     bench.write("node_modules/x/three.plue.py", two);
     bench.write("broken.plue.py", "def workflow(:\n");
     bench.commit();
-    let said = bench.plue(&["list"]);
-    said.shows(&[
+    let output = bench.plue(&["list"]);
+    output.shows(&[
         "One",
         "push main",
         "schedule 0 3 * * *",
@@ -131,11 +131,11 @@ def workflow():
         "deploy/two.plue.py",
         "(broken)",
     ]);
-    assert!(!said.stdout.contains("node_modules"));
+    assert!(!output.stdout.contains("node_modules"));
 }
 
 #[test]
-fn row_1_13_the_same_file_gives_the_same_plan_wherever_it_is_evaluated() {
+fn row_1_13_equal_files_give_equal_plans_everywhere() {
     let source = r#"
 def workflow():
     names = sorted({"gamma", "alpha", "beta"})
@@ -147,14 +147,14 @@ def workflow():
         let bench = Bench::with(source);
         let mut command = bench.command(&["plan", "--output", "json"]);
         command.env("TZ", zone).env("LANG", language).env("LC_ALL", language);
-        plans.push(Said::of(command.output().unwrap()).ends(0).stdout);
+        plans.push(CliOutput::of(command.output().unwrap()).ends(0).stdout);
     }
     plans.dedup();
     assert_eq!(plans.len(), 1);
 }
 
 #[test]
-fn row_1_31_a_log_of_100_mb_and_a_million_lines_comes_back_byte_for_byte() {
+fn row_1_31_huge_logs_are_stored_byte_for_byte() {
     assert_eq!(LINE.len(), 99);
     let bench = Bench::with(&format!(
         r#"
@@ -184,18 +184,18 @@ def workflow():
     assert_eq!(Sha256::digest(&written), expected.finalize());
     let memory = bench.plue(&["logs", "last", "memory"]).ends(0).stdout;
     let peaks: Vec<u64> = memory.lines().map(|line| line.parse().unwrap()).collect();
-    let mut told = String::new();
+    let mut report = String::new();
     for (who, peak) in ["runner", "engine"].iter().zip(&peaks) {
-        let _infallible = write!(told, "{who} {peak} KiB ");
+        let _infallible = write!(report, "{who} {peak} KiB ");
     }
-    assert!(peaks.len() == 2 && peaks.iter().all(|peak| *peak < MEMORY_KIB), "{told}");
+    assert!(peaks.len() == 2 && peaks.iter().all(|peak| *peak < MEMORY_KIB), "{report}");
     let tail = bench.plue(&["logs", "last", "write", "--tail", "2"]).ends(0).stdout;
     assert_eq!(tail, format!("{LINE}\n{LINE}\n"));
 }
 
 /// Each step fails if the other one runs at the same time.
 #[test]
-fn the_operators_bound_on_parallel_steps_holds_whatever_the_plan_and_the_person_say() {
+fn plans_cannot_exceed_the_configured_parallelism() {
     let bench = Bench::with(
         r#"
 def workflow():
@@ -205,23 +205,23 @@ def workflow():
     );
     let mut command = bench.command(&["run", "--max-parallel", "4"]);
     command.env("PLUE_MAX_PARALLEL", "1");
-    Said::of(command.output().unwrap()).ends(0);
+    CliOutput::of(command.output().unwrap()).ends(0);
 }
 
 #[test]
-fn runs_older_than_the_retention_are_deleted_with_their_logs() {
+fn runs_past_retention_are_deleted_with_logs() {
     let bench = Bench::with(crate::support::SMALL);
     bench.plue(&["run"]).ends(0);
     bench.plue(&["run"]).ends(0);
     assert_eq!(bench.plue(&["runs", "--output", "jsonl"]).ends(0).stdout.lines().count(), 2);
     let mut command = bench.command(&["run"]);
     command.env("PLUE_RETENTION", "0s");
-    Said::of(command.output().unwrap()).ends(0);
+    CliOutput::of(command.output().unwrap()).ends(0);
     assert_eq!(bench.plue(&["runs", "--output", "jsonl"]).ends(0).stdout, "");
 }
 
 #[tokio::test]
-async fn a_long_log_is_packed_when_its_run_has_ended_and_reads_the_same() {
+async fn packed_logs_of_ended_runs_read_the_same() {
     let bench = Bench::with(
         r#"
 def workflow():
@@ -237,7 +237,7 @@ def workflow():
 }
 
 #[test]
-fn a_retry_shows_what_it_runs_and_not_what_ran_before() {
+fn retries_print_only_their_own_attempts() {
     let bench = Bench::with(
         r#"
 def workflow():
@@ -247,8 +247,8 @@ def workflow():
     ])
 "#,
     );
-    bench.plue(&["run"]).ends(1).tells(&["good | once", "bad  | try 1"]);
-    let said = bench.plue(&["retry", "last"]).ends(1);
-    said.tells(&["bad  | try 2", "bad  ✗"]);
-    assert!(!said.stderr.contains("once"), "{}", said.stderr);
+    bench.plue(&["run"]).ends(1).reports(&["good | once", "bad  | try 1"]);
+    let output = bench.plue(&["retry", "last"]).ends(1);
+    output.reports(&["bad  | try 2", "bad  ✗"]);
+    assert!(!output.stderr.contains("once"), "{}", output.stderr);
 }

@@ -30,13 +30,13 @@ fn appears(bench: &Bench, name: &str) -> PathBuf {
 /// The process of the only runner.
 fn process(bench: &Bench, runner: &str) -> String {
     let folder = bench.state().join("runners").join(runner);
-    // Behind walls it sees a part of its folder.
+    // An isolated runner has a part of its folder.
     let marks = ["", "/cell"].map(|part| format!("--state\0{}{part}\0", folder.display()));
     let all = std::fs::read_dir("/proc").unwrap().flatten();
     let mut found = all.filter(|entry| {
         let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line);
-        // Not what holds it behind walls, whose line has its whole command.
+        // Not the sandbox around it, whose command line contains its own.
         let program = line.split('\0').next().unwrap_or_default();
         program.ends_with("plue-runner") && marks.iter().any(|mark| line.contains(mark))
     });
@@ -44,7 +44,7 @@ fn process(bench: &Bench, runner: &str) -> String {
 }
 
 #[test]
-fn row_1_23_a_runner_that_is_killed_mid_step_is_replaced_and_the_step_runs_again() {
+fn row_1_23_killed_runners_are_replaced_and_steps_repeated() {
     let served = Served::start();
     let bench = &served.bench;
     bench.write(".plue.py", GATED);
@@ -68,7 +68,7 @@ fn row_1_23_a_runner_that_is_killed_mid_step_is_replaced_and_the_step_runs_again
     let kill = Command::new("kill").args(["-9", &killed]).status().unwrap();
     assert!(kill.success());
     let second = appears(bench, "up.2");
-    // What replaces it is seen to live, and is another process.
+    // Its replacement is alive, and another process.
     let runners = served.get("/api/v1/runners");
     let now = runners[0]["id"].as_str().unwrap();
     assert_eq!(runners.as_array().unwrap().len(), 1, "{runners}");
@@ -88,7 +88,7 @@ fn row_1_23_a_runner_that_is_killed_mid_step_is_replaced_and_the_step_runs_again
         .collect();
     let numbers: Vec<_> = gate.iter().map(|one| &one["number"]).collect();
     assert_eq!(numbers, [&json!(1), &json!(2)], "{gate:?}");
-    // The first was nobody's fault, and the step's rule covers that.
+    // The first attempt is lost, and the step's retry rule covers that.
     let outcomes: Vec<_> = gate.iter().map(|one| one["outcome"].as_str().unwrap()).collect();
     assert!(outcomes[0].starts_with("infrastructure: "), "{outcomes:?}");
     assert_eq!(outcomes[1], "success");

@@ -15,7 +15,7 @@ def workflow():
     ])
 "#;
 
-/// Prints its secret in every form that somebody may print it in, and fails.
+/// Prints its secret in every encoding, and fails.
 const SHOUTS: &str = r#"
 def workflow():
     code = '''
@@ -52,7 +52,7 @@ fn forms(text: &str) -> Vec<String> {
     ]
 }
 
-/// What `NEEDS` compares its secret with: files of the workspace are kept with a run.
+/// `NEEDS` compares the digest of its secret, because the files of the workspace are stored with a run.
 fn digest(text: &str) -> String {
     use sha2::Digest as _;
     hex::encode(sha2::Sha256::digest(text))
@@ -69,7 +69,7 @@ fn holds_nothing(folder: &Path, text: &str) {
 }
 
 #[test]
-fn a_secret_reaches_the_step_that_names_it_and_no_other() {
+fn secrets_reach_only_steps_that_name_them() {
     let bench = Bench::with(NEEDS);
     bench.write("expected", digest(CANARY));
     let set = bench.plue_reading(&["secret", "set", "TOKEN"], &format!("{CANARY}\n")).ends(0);
@@ -89,10 +89,16 @@ fn a_secret_reaches_the_step_that_names_it_and_no_other() {
 }
 
 #[test]
-fn row_2_18_a_missing_secret_is_refused_before_the_first_step() {
+fn row_2_18_missing_secrets_are_refused_before_any_step() {
     let bench = Bench::with(NEEDS);
-    let said = bench.plue(&["run"]).ends(4);
-    said.tells(&["PLUE-C0009", "step `use`", "`TOKEN`", "plue secret set TOKEN", "--secret TOKEN"]);
+    let output = bench.plue(&["run"]).ends(4);
+    output.reports(&[
+        "PLUE-C0009",
+        "step `use`",
+        "`TOKEN`",
+        "plue secret set TOKEN",
+        "--secret TOKEN",
+    ]);
     assert!(!bench.repo().join("first").exists());
     assert!(
         bench.plue(&["runs", "--output", "json"]).json()["runs"].as_array().unwrap().is_empty()
@@ -102,7 +108,7 @@ fn row_2_18_a_missing_secret_is_refused_before_the_first_step() {
 }
 
 #[test]
-fn what_is_given_to_the_command_comes_first_then_the_repository_then_everywhere() {
+fn secrets_of_commands_override_repository_and_global_ones() {
     let bench = Bench::with(NEEDS);
     let set = |args: &[&str], text: &str| {
         bench.plue_reading(&[&["secret", "set", "TOKEN"], args].concat(), text).ends(0)
@@ -127,20 +133,20 @@ fn what_is_given_to_the_command_comes_first_then_the_repository_then_everywhere(
 }
 
 #[test]
-fn row_2_18_no_form_of_a_secret_is_in_a_log_a_plan_or_the_state() {
+fn row_2_18_no_encoding_of_a_secret_is_stored() {
     let bench = Bench::with(SHOUTS);
     bench.plue_reading(&["secret", "set", "TOKEN"], CANARY).ends(0);
-    let said = bench.plue(&["run"]).ends(1);
-    let mut all = format!("{}{}", said.stdout, said.stderr);
+    let output = bench.plue(&["run"]).ends(1);
+    let mut all = format!("{}{}", output.stdout, output.stderr);
     for args in [
         &["logs", "last"][..],
         &["status", "last", "--output", "json"],
         &["explain", "last", "--output", "json"],
         &["plan", "--output", "json"],
     ] {
-        let said = bench.plue(args);
-        all += &said.stdout;
-        all += &said.stderr;
+        let output = bench.plue(args);
+        all += &output.stdout;
+        all += &output.stderr;
     }
     assert!(all.contains("***"), "{all}");
     for form in forms(CANARY) {
@@ -150,7 +156,7 @@ fn row_2_18_no_form_of_a_secret_is_in_a_log_a_plan_or_the_state() {
 }
 
 #[test]
-fn a_text_of_several_lines_is_kept_as_it_is_and_no_line_of_it_is_shown() {
+fn secrets_of_several_lines_are_exact_and_masked() {
     let bench = Bench::with(
         "def workflow():\n    return Plan(name='k', steps=[Step.bash('a', 'cmp <(printf %s \"$KEY\") \"$HOME/key\"; echo \"$KEY\" | base64; echo \"$KEY\"; exit 1', secrets=['KEY'])])\n",
     );
@@ -159,8 +165,8 @@ fn a_text_of_several_lines_is_kept_as_it_is_and_no_line_of_it_is_shown() {
     let file = bench.home().join("key");
     std::fs::write(&file, &key).unwrap();
     bench.plue(&["secret", "set", "KEY", "--from-file", file.to_str().unwrap()]).ends(0);
-    let said = bench.plue(&["run"]).ends(1);
-    assert!(!said.stderr.contains("lineofkey"), "{}", said.stderr);
+    let output = bench.plue(&["run"]).ends(1);
+    assert!(!output.stderr.contains("lineofkey"), "{}", output.stderr);
     let log = bench.plue(&["logs", "last", "a"]).ends(0).stdout;
     assert!(!log.contains("lineofkey") && !log.contains("bGluZW9ma2V5"), "{log}");
     assert!(!log.contains("differ"), "{log}");
@@ -170,10 +176,13 @@ fn a_text_of_several_lines_is_kept_as_it_is_and_no_line_of_it_is_shown() {
 #[test]
 fn a_secret_that_cannot_be_one_is_refused() {
     let bench = Bench::new();
-    bench.plue_reading(&["secret", "set", "token"], "x").ends(2).tells(&["upper-case"]);
-    bench.plue_reading(&["secret", "set", "TOKEN"], "").ends(2).tells(&["empty"]);
-    bench.plue_reading(&["secret", "set", "TOKEN"], "a\0b").ends(2).tells(&["NUL"]);
-    bench.plue_reading(&["secret", "set", "TOKEN"], &"x".repeat(70_000)).ends(2).tells(&["65536"]);
+    bench.plue_reading(&["secret", "set", "token"], "x").ends(2).reports(&["upper-case"]);
+    bench.plue_reading(&["secret", "set", "TOKEN"], "").ends(2).reports(&["empty"]);
+    bench.plue_reading(&["secret", "set", "TOKEN"], "a\0b").ends(2).reports(&["NUL"]);
+    bench
+        .plue_reading(&["secret", "set", "TOKEN"], &"x".repeat(70_000))
+        .ends(2)
+        .reports(&["65536"]);
     bench.plue(&["secret", "set", "TOKEN", "value"]).ends(2);
     bench.plue(&["secret", "set", "TOKEN", "--from-file", "nowhere"]).ends(4);
 }
@@ -185,7 +194,7 @@ fn a_rotated_or_missing_key_is_noticed() {
     bench.plue_reading(&["secret", "set", "TOKEN"], "text").ends(0);
     let path = bench.home().join(".config/plue/secret.key");
     let before = std::fs::read_to_string(&path).unwrap();
-    bench.plue(&["secret", "rotate"]).ends(0).tells(&["1 secrets are under the key"]);
+    bench.plue(&["secret", "rotate"]).ends(0).reports(&["1 secrets are under the key"]);
     let after = std::fs::read_to_string(&path).unwrap();
     assert!(before != after && after.lines().count() == 1);
     bench.plue(&["run"]).ends(0);
@@ -197,9 +206,9 @@ fn a_rotated_or_missing_key_is_noticed() {
     let both = command.env("PLUE_SECRET_KEY", format!("{},{}", before.trim(), after.trim()));
     assert_eq!(both.output().unwrap().status.code(), Some(0));
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-    bench.plue(&["run"]).ends(4).tells(&["PLUE-C0010", "chmod 600"]);
+    bench.plue(&["run"]).ends(4).reports(&["PLUE-C0010", "chmod 600"]);
     std::fs::remove_file(&path).unwrap();
-    bench.plue(&["run"]).ends(4).tells(&["PLUE-C0010", "secret.key"]);
+    bench.plue(&["run"]).ends(4).reports(&["PLUE-C0010", "secret.key"]);
 }
 
 const CARRIED: &str = r#"
@@ -214,7 +223,7 @@ def workflow():
 "#;
 
 #[test]
-fn a_secret_that_a_step_left_is_masked_in_later_steps() {
+fn secrets_left_by_steps_are_masked_later() {
     let text = "swordfish-carried-81";
     let bench = Bench::with(CARRIED);
     bench.plue_reading(&["secret", "set", "TOKEN"], text).ends(0);
@@ -227,8 +236,8 @@ fn a_secret_that_a_step_left_is_masked_in_later_steps() {
         &["status", "last", "--output", "json"],
         &["explain", "last"],
     ] {
-        let said = bench.plue(args).ends(0);
-        assert!(!said.stdout.contains(text), "{args:?}: {}", said.stdout);
+        let output = bench.plue(args).ends(0);
+        assert!(!output.stdout.contains(text), "{args:?}: {}", output.stdout);
     }
     bench.plue(&["logs", "last", "second"]).ends(0).shows(&["***"]);
 }

@@ -31,11 +31,11 @@ pub(crate) struct Served {
     pub(crate) server: Child,
     pub(crate) address: String,
     pub(crate) token: String,
-    /// Another one, for whoever waits by asking: each token may ask only so often.
+    /// For tests that poll: the rate limit is per token.
     watcher: String,
-    /// Flags of the server beside the usual ones.
+    /// Additional flags of the server.
     flags: Vec<String>,
-    /// Variables of the server beside the usual ones.
+    /// Additional variables of the server.
     variables: Vec<(String, String)>,
 }
 
@@ -63,7 +63,7 @@ impl Served {
         bench.git(&["init", "-q", "--bare", "-b", "main", bare]);
         bench.git(&["remote", "add", "origin", bare]);
         bench.plue_reading(&["secret", "set", "TOKEN", "--global"], "hunter22hunter").ends(0);
-        bench.plue(&["repo", "add", "acme/app", bare]).ends(0).tells(&["pushes to"]);
+        bench.plue(&["repo", "add", "acme/app", bare]).ends(0).reports(&["pushes to"]);
         let made = |name| {
             let made = bench.plue(&["token", "create", "--name", name, "--role", "admin"]).ends(0);
             made.stdout.trim().to_owned()
@@ -137,7 +137,7 @@ impl Served {
     }
 
     /// A stream, read as it comes.
-    pub(crate) fn listen(&self, path: &str) -> Heard {
+    pub(crate) fn listen(&self, path: &str) -> EventStream {
         let token = &self.token;
         loop {
             let mut stream = TcpStream::connect(&self.address).unwrap();
@@ -146,11 +146,11 @@ impl Served {
                 "GET {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\r\n"
             )
             .unwrap();
-            let (mut heard, mut first) = (Heard(BufReader::new(stream)), String::new());
-            heard.0.read_line(&mut first).unwrap();
+            let (mut events, mut first) = (EventStream(BufReader::new(stream)), String::new());
+            events.0.read_line(&mut first).unwrap();
             // As in `ask`.
             if !first.contains(" 429 ") {
-                return heard;
+                return events;
             }
         }
     }
@@ -171,9 +171,9 @@ impl Served {
         };
         let mut login = ask("POST /api/v1/session".to_owned());
         write!(login, "authorization: Bearer {}\r\ncontent-length: 0\r\n\r\n", self.token).unwrap();
-        let said = answer(login);
-        let cookie = said.lines().find_map(|line| line.strip_prefix("set-cookie: "));
-        let cookie = cookie.unwrap_or_else(|| panic!("{said}")).split(';').next().unwrap();
+        let response = answer(login);
+        let cookie = response.lines().find_map(|line| line.strip_prefix("set-cookie: "));
+        let cookie = cookie.unwrap_or_else(|| panic!("{response}")).split(';').next().unwrap();
         let mut page = ask(format!("GET {path}"));
         write!(page, "cookie: {cookie}\r\n\r\n").unwrap();
         answer(page)
@@ -215,10 +215,10 @@ impl Served {
     }
 }
 
-/// A stream of events that goes on.
-pub(crate) struct Heard(BufReader<TcpStream>);
+/// An open stream of server-sent events.
+pub(crate) struct EventStream(BufReader<TcpStream>);
 
-impl Heard {
+impl EventStream {
     /// Reads until a line has this text; it must come before the stream ends.
     pub(crate) fn until(&mut self, text: &str) {
         let mut line = String::new();
@@ -254,7 +254,7 @@ fn unchunked(head: &str, body: &str) -> String {
 }
 
 #[test]
-fn a_push_into_a_bare_repository_runs_what_its_trigger_asks_for_and_nothing_else() {
+fn pushes_run_only_the_triggered_workflows() {
     let served = Served::start();
     let bench = &served.bench;
     bench.write(".plue.py", WORKFLOW);
@@ -277,7 +277,7 @@ fn a_push_into_a_bare_repository_runs_what_its_trigger_asks_for_and_nothing_else
 }
 
 #[test]
-fn a_push_while_no_server_runs_is_not_lost() {
+fn pushes_without_a_server_are_not_lost() {
     let mut served = Served::start();
     served.server.kill().unwrap();
     served.server.wait().unwrap();
@@ -290,7 +290,7 @@ fn a_push_while_no_server_runs_is_not_lost() {
 }
 
 #[test]
-fn a_run_by_hand_has_its_inputs_and_a_key_makes_it_once() {
+fn submitted_runs_take_inputs_and_idempotency_keys() {
     let served = Served::start();
     served.bench.write(".plue.py", WORKFLOW);
     served.bench.write("src/app.txt", "by hand\n");
@@ -308,7 +308,7 @@ fn a_run_by_hand_has_its_inputs_and_a_key_makes_it_once() {
 }
 
 #[test]
-fn inputs_of_a_run_by_hand_are_held_to_their_types_before_there_is_a_run() {
+fn inputs_are_validated_before_a_run_exists() {
     let source = r#"
 def workflow():
     return Plan(
@@ -350,7 +350,7 @@ def workflow():
 }
 
 #[test]
-fn the_first_signal_lets_a_server_end_in_order() {
+fn the_first_signal_stops_a_server_gracefully() {
     let mut served = Served::start();
     let pid = served.server.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
@@ -358,23 +358,23 @@ fn the_first_signal_lets_a_server_end_in_order() {
 }
 
 #[test]
-fn a_hook_that_is_somebody_elses_is_left_alone() {
+fn foreign_hooks_are_not_changed() {
     let bench = Bench::new();
     let bare = bench.home().join("app.git");
     bench.git(&["init", "-q", "--bare", bare.to_str().unwrap()]);
     std::fs::create_dir_all(bare.join("hooks")).unwrap();
     std::fs::write(bare.join("hooks/post-receive"), "#!/bin/sh\ntrue\n").unwrap();
-    let said = bench.plue(&["repo", "add", "acme/app", bare.to_str().unwrap()]).ends(2);
-    said.tells(&["is there already", "repo received"]);
+    let output = bench.plue(&["repo", "add", "acme/app", bare.to_str().unwrap()]).ends(2);
+    output.reports(&["is there already", "repo received"]);
     let kept = std::fs::read_to_string(bare.join("hooks/post-receive")).unwrap();
     assert_eq!(kept, "#!/bin/sh\ntrue\n");
-    bench.plue(&["repo", "add", "acme/app", "/nowhere"]).ends(2).tells(&["/nowhere"]);
-    bench.plue(&["repo", "add", "../x", bare.to_str().unwrap()]).ends(2).tells(&["owner/name"]);
+    bench.plue(&["repo", "add", "acme/app", "/nowhere"]).ends(2).reports(&["/nowhere"]);
+    bench.plue(&["repo", "add", "../x", bare.to_str().unwrap()]).ends(2).reports(&["owner/name"]);
 }
 
-/// What is broken is never registered, hides nothing else, and cannot be started.
+/// Broken workflows are never registered, hide no others, and cannot be started.
 #[test]
-fn row_3_13_a_workflow_is_checked_when_its_commit_is_registered() {
+fn row_3_13_workflows_are_checked_at_registration() {
     let served = Served::start();
     let bench = &served.bench;
     bench.write(".plue.py", WORKFLOW);
@@ -400,7 +400,7 @@ fn row_3_13_a_workflow_is_checked_when_its_commit_is_registered() {
     assert_eq!(served.get("/api/v1/runs")["items"].as_array().unwrap().len(), 2);
 }
 
-/// Every answer about a run whose step says its secret in several forms, fails, and hands it on.
+/// Every answer about a run whose step prints its secret in several forms, fails, and hands it on.
 #[test]
 fn row_2_18_no_answer_of_a_server_holds_a_secret() {
     let served = Served::start();
@@ -442,7 +442,7 @@ def workflow():
 }
 
 #[test]
-fn a_server_deletes_what_is_older_than_it_keeps_and_the_workspaces_of_runs_that_are_gone() {
+fn retention_deletes_old_runs_and_their_workspaces() {
     let mut served = Served::start();
     served.server.kill().unwrap();
     served.server.wait().unwrap();

@@ -9,8 +9,8 @@ fn row_4_11_list_shows_workflows_and_the_broken_ones_too() {
     let bench = Bench::with(MIXED);
     bench.write("broken.plue.py", "def workflow(:\n");
     bench.write("notes.plue.py", b"# caf\xe9\n");
-    let said = bench.plue(&["list"]).ends(0);
-    said.shows(&[
+    let output = bench.plue(&["list"]).ends(0);
+    output.shows(&[
         "NAME",
         "Mixed",
         "push main",
@@ -29,16 +29,16 @@ fn row_4_11_list_shows_workflows_and_the_broken_ones_too() {
 }
 
 #[test]
-fn an_empty_repository_has_an_empty_list_and_nothing_to_plan() {
+fn empty_repositories_list_and_plan_nothing() {
     let bench = Bench::new();
-    bench.plue(&["list"]).ends(0).tells(&["there is no workflow"]);
+    bench.plue(&["list"]).ends(0).reports(&["there is no workflow"]);
     for command in ["plan", "validate", "run"] {
-        bench.plue(&[command]).ends(4).tells(&["there is no workflow", ".plue.py"]);
+        bench.plue(&[command]).ends(4).reports(&["there is no workflow", ".plue.py"]);
     }
 }
 
 #[test]
-fn the_canonical_ir_is_printed_as_it_is_hashed() {
+fn the_canonical_ir_is_printed_as_hashed() {
     let bench = Bench::with(SMALL);
     let json = bench.plue(&["plan", "--output", "json"]).ends(0);
     let hash = hex::encode(Sha256::digest(&json.raw));
@@ -56,12 +56,12 @@ fn a_plan_is_drawn_in_every_format() {
         bench.plue(&["plan", "--output", format]).ends(0).shows(&[text]);
     }
     bench.write("b.plue.py", SMALL);
-    bench.plue(&["plan", "--output", "svg"]).ends(2).tells(&["say which workflow"]);
+    bench.plue(&["plan", "--output", "svg"]).ends(2).reports(&["say which workflow"]);
     bench.plue(&["plan", "b", "--output", "svg"]).ends(0).shows(&["<svg"]);
 }
 
 #[test]
-fn row_1_26_every_problem_of_every_file_is_told_with_its_place() {
+fn row_1_26_problems_of_all_files_have_locations() {
     let bench = Bench::with(MIXED);
     bench.write("a.plue.py", "def workflow():\n    return Plan(name='x', steps=[\n");
     bench.write("b.plue.py", "def workflow():\n    return 7\n");
@@ -71,8 +71,8 @@ fn row_1_26_every_problem_of_every_file_is_told_with_its_place() {
         "e.plue.py",
         "def workflow():\n    return Plan(name='e', steps=[\n        Step.bash('a', 'x', depends_on=['b']),\n        Step.bash('c', ''),\n    ])\n",
     );
-    let said = bench.plue(&["validate"]).ends(3);
-    said.tells(&[
+    let output = bench.plue(&["validate"]).ends(3);
+    output.reports(&[
         "a.plue.py:",
         "b.plue.py:",
         "c.plue.py:2:12",
@@ -80,32 +80,32 @@ fn row_1_26_every_problem_of_every_file_is_told_with_its_place() {
         "^",
         "did you mean `Plan`?",
     ]);
-    said.tells(&["PLUE-P0012", "PLUE-P0022", "6 files"]);
-    assert_eq!(said.stdout, "");
+    output.reports(&["PLUE-P0012", "PLUE-P0022", "6 files"]);
+    assert_eq!(output.stdout, "");
     let json = bench.plue(&["validate", "--output", "json"]).ends(3).json();
     assert_eq!(json["files"].as_array().unwrap().len(), 6);
     assert!(json["diagnostics"].as_array().unwrap().len() >= 6);
     // The good file is untouched by the others.
-    bench.plue(&["validate", ".plue.py"]).ends(0).tells(&["1 file: 0 errors, 0 warnings"]);
+    bench.plue(&["validate", ".plue.py"]).ends(0).reports(&["1 file: 0 errors, 0 warnings"]);
     bench.plue(&["plan"]).ends(3).shows(&["Mixed"]);
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_told_and_hides_no_other() {
+fn unreadable_files_are_reported_and_hide_no_others() {
     let bench = Bench::with(SMALL);
     std::os::unix::fs::symlink("/etc/hostname", bench.repo().join("link.plue.py")).unwrap();
     bench.plue(&["list"]).ends(0).shows(&["Small", "(broken)", "link.plue.py"]);
-    bench.plue(&["plan", "link.plue.py"]).ends(3).tells(&["link.plue.py", "symbolic link"]);
-    bench.plue(&["plan", "missing.plue.py"]).ends(4).tells(&["PLUE-E0218", "missing.plue.py"]);
+    bench.plue(&["plan", "link.plue.py"]).ends(3).reports(&["link.plue.py", "symbolic link"]);
+    bench.plue(&["plan", "missing.plue.py"]).ends(4).reports(&["PLUE-E0218", "missing.plue.py"]);
 }
 
 #[test]
-fn a_role_without_a_file_is_a_warning_in_validate_and_a_refusal_in_run() {
+fn unknown_roles_warn_in_validate_and_fail_run() {
     let source = "def workflow():\n    return Plan(name='r', steps=[\n        Step.llm('review', 'look', role='critic'),\n    ])\n";
     let bench = Bench::with(source);
-    let said = bench.plue(&["validate"]).ends(0);
-    said.tells(&["warning[PLUE-C0008]", "critic", ".plue.py:3:9", ".plue/roles/critic.md"]);
-    bench.plue(&["run"]).ends(3).tells(&["error[PLUE-C0008]"]);
+    let output = bench.plue(&["validate"]).ends(0);
+    output.reports(&["warning[PLUE-C0008]", "critic", ".plue.py:3:9", ".plue/roles/critic.md"]);
+    bench.plue(&["run"]).ends(3).reports(&["error[PLUE-C0008]"]);
     assert!(
         bench.plue(&["runs", "--output", "json"]).ends(0).json()["runs"]
             .as_array()
@@ -122,19 +122,19 @@ fn a_role_without_a_file_is_a_warning_in_validate_and_a_refusal_in_run() {
     // A role file that is none is an error of its own.
     bench.write(".plue/roles/reviewer.md", "---\n---\nBe critical.\n");
     bench.write(".plue.py", source.replace("critic", "reviewer"));
-    bench.plue(&["validate"]).ends(3).tells(&["error[PLUE-T0005]", ".plue/roles/reviewer.md"]);
+    bench.plue(&["validate"]).ends(3).reports(&["error[PLUE-T0005]", ".plue/roles/reviewer.md"]);
 }
 
 #[test]
 fn one_of_several_workflows_must_be_named() {
     let bench = Bench::with(SMALL);
     bench.write("ci.plue.py", SMALL.replace("Small", "Continuous"));
-    bench.plue(&["run"]).ends(2).tells(&["2 workflow files", "ci.plue.py"]);
-    bench.plue(&["run", "cii"]).ends(4).tells(&["did you mean `ci`?"]);
+    bench.plue(&["run"]).ends(2).reports(&["2 workflow files", "ci.plue.py"]);
+    bench.plue(&["run", "cii"]).ends(4).reports(&["did you mean `ci`?"]);
     bench.plue(&["plan", "Continuous"]).ends(0).shows(&["Continuous", "ci.plue.py"]);
     let two = "def workflow():\n    return [Plan(name=n, steps=[Step.bash('a', 'true')]) for n in ('x', 'y')]\n";
     bench.write("two.plue.py", two);
-    bench.plue(&["run", "two"]).ends(2).tells(&["2 plans", "`x`, `y`"]);
+    bench.plue(&["run", "two"]).ends(2).reports(&["2 plans", "`x`, `y`"]);
     bench.plue(&["run", "y"]).ends(0);
 }
 
@@ -145,12 +145,12 @@ fn a_file_of_another_repository_is_planned_there() {
     bench.plue(&["plan", file.to_str().unwrap()]).ends(0).shows(&["Small"]);
     let repo = other.repo();
     bench.plue(&["plan", "--repo", repo.to_str().unwrap(), ".plue.py"]).ends(0).shows(&["Small"]);
-    bench.plue(&["plan", "--repo", "nowhere"]).ends(4).tells(&["nowhere"]);
-    bench.plue(&["run", repo.to_str().unwrap()]).ends(2).tells(&["is a directory", "--repo"]);
+    bench.plue(&["plan", "--repo", "nowhere"]).ends(4).reports(&["nowhere"]);
+    bench.plue(&["run", repo.to_str().unwrap()]).ends(2).reports(&["is a directory", "--repo"]);
 }
 
 #[test]
-fn the_default_event_is_what_git_says() {
+fn the_default_event_comes_from_git() {
     let source = "def workflow(ctx):\n    e = ctx.event\n    return Plan(name=f'{e.type} {e.branch} {e.actor} {len(e.sha)} {e.repository} {e.default_branch}', steps=[Step.bash('a', 'true')])\n";
     let bench = Bench::new();
     bench.write("w.plue.py", source.replace("len(e.sha)", "e.sha"));
@@ -165,9 +165,9 @@ fn the_default_event_is_what_git_says() {
         .plue_reading(&["plan", "w", "--event", "-"], event)
         .ends(0)
         .shows(&["push dev bot 3 None None"]);
-    let said = bench.plue_reading(&["plan", "w", "--event", "-"], r#"{"type": "psh"}"#).ends(2);
-    said.tells(&["PLUE-C0007", "plue schema event"]);
-    bench.plue(&["plan", "w", "--event", "no.json"]).ends(4).tells(&["no.json"]);
+    let output = bench.plue_reading(&["plan", "w", "--event", "-"], r#"{"type": "psh"}"#).ends(2);
+    output.reports(&["PLUE-C0007", "plue schema event"]);
+    bench.plue(&["plan", "w", "--event", "no.json"]).ends(4).reports(&["no.json"]);
 }
 
 #[test]
@@ -187,11 +187,11 @@ def workflow(ctx):
         "count: integer, required",
     ]);
     bench.plue(&["plan", "--input", "env=prod"]).ends(0).shows(&["in prod"]);
-    bench.plue(&["run"]).ends(2).tells(&["PLUE-C0006", "`count`", "--input count="]);
+    bench.plue(&["run"]).ends(2).reports(&["PLUE-C0006", "`count`", "--input count="]);
     let wrong = bench.plue(&["run", "--input", "count=x", "--input", "evn=dev"]).ends(2);
-    wrong.tells(&["expected a whole number", "did you mean `env`?"]);
-    bench.plue(&["run", "--input", "count"]).ends(2).tells(&["KEY=VALUE"]);
-    bench.plue(&["run", "--input", "count=3"]).ends(0).tells(&["in dev"]);
+    wrong.reports(&["expected a whole number", "did you mean `env`?"]);
+    bench.plue(&["run", "--input", "count"]).ends(2).reports(&["KEY=VALUE"]);
+    bench.plue(&["run", "--input", "count=3"]).ends(0).reports(&["in dev"]);
 }
 
 #[test]
@@ -200,15 +200,15 @@ fn a_plan_is_compared_with_another_commit() {
     bench.plue(&["plan", "--diff", "HEAD"]).ends(0).shows(&["Small", "as in HEAD"]);
     bench.write(".plue.py", SMALL.replace("echo hello", "echo bye"));
     bench.write("new.plue.py", SMALL.replace("Small", "New"));
-    let said = bench.plue(&["plan", "--diff", "HEAD"]).ends(0);
-    said.shows(&["step hello", "echo bye", "New", "new since HEAD"]);
+    let output = bench.plue(&["plan", "--diff", "HEAD"]).ends(0);
+    output.shows(&["step hello", "echo bye", "New", "new since HEAD"]);
     let json = bench.plue(&["plan", "--diff", "HEAD", "--output", "json"]).ends(0).json();
     assert_eq!(json["plans"][0]["diff"]["changes"][0]["name"], "hello");
-    bench.plue(&["plan", "--diff", "nonsense"]).ends(4).tells(&["nonsense"]);
+    bench.plue(&["plan", "--diff", "nonsense"]).ends(4).reports(&["nonsense"]);
 }
 
 #[test]
-fn row_1_25_every_file_of_its_name_yields_plans_with_steps_and_triggers() {
+fn row_1_25_all_workflow_files_yield_plans() {
     let bench = Bench::with(MIXED);
     for path in ["api/.plue.py", "deep/er/nightly.plue.py", "node_modules/x/no.plue.py"] {
         bench.write(path, SMALL.replace("Small", path));
@@ -225,7 +225,7 @@ fn row_1_25_every_file_of_its_name_yields_plans_with_steps_and_triggers() {
 }
 
 #[test]
-fn what_changed_is_counted_from_the_commit_that_the_event_names() {
+fn changed_files_count_from_the_event_commit() {
     let source = "def workflow(ctx):\n    return Plan(name='changed ' + ' '.join(ctx.changed_files), steps=[Step.bash('a', 'true')])\n";
     let bench = Bench::with(source);
     bench.write("one.txt", "1");
@@ -234,18 +234,18 @@ fn what_changed_is_counted_from_the_commit_that_the_event_names() {
     bench.write("two.txt", "2");
     bench.plue(&["plan"]).ends(0).shows(&["changed two.txt"]);
     let event = r#"{"type": "push", "before": "HEAD~1"}"#;
-    let said = bench.plue_reading(&["plan", "--event", "-"], event).ends(0);
-    said.shows(&["changed one.txt two.txt"]);
+    let output = bench.plue_reading(&["plan", "--event", "-"], event).ends(0);
+    output.shows(&["changed one.txt two.txt"]);
 }
 
 #[test]
-fn row_4_11_the_sample_runs_everywhere_and_gives_way_to_a_workflow_of_its_name() {
+fn row_4_11_the_sample_runs_anywhere_unless_overridden() {
     let bench = Bench::new();
-    let said = bench.plue(&["run", "sample"]).ends(0);
-    said.tells(&["hello from run", "files lie here"]);
+    let output = bench.plue(&["run", "sample"]).ends(0);
+    output.reports(&["hello from run", "files lie here"]);
     bench.plue(&["plan", "sample"]).ends(0).shows(&["4 steps, 3 levels"]);
     bench.plue(&["plan", "--verify", "last"]).ends(0).shows(&["equal"]);
-    bench.plue(&["list"]).ends(0).tells(&["there is no workflow"]);
+    bench.plue(&["list"]).ends(0).reports(&["there is no workflow"]);
     bench.write("sample.plue.py", SMALL.replace("Small", "My own"));
     bench.plue(&["plan", "sample"]).ends(0).shows(&["My own"]);
 }

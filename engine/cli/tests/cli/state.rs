@@ -1,15 +1,15 @@
-//! Where things are read from and written to.
+//! Configuration layers and the state directory.
 
 use std::process::Command;
 
-use crate::support::{Bench, SMALL, Said, snapshot};
+use crate::support::{Bench, CliOutput, SMALL, snapshot};
 
-/// What `config show --origin` says of a key, with these variables and flags.
+/// The value and source that `config show --origin` prints for a key, with these variables and flags.
 fn shown(bench: &Bench, key: &str, variables: &[(&str, &str)], flags: &[&str]) -> (String, String) {
     let mut command = bench.command(&["config", "show", "--origin", "--output", "json"]);
     command.envs(variables.iter().copied()).args(flags);
-    let said = Said::of(command.output().unwrap()).ends(0).json();
-    let records = said["config"].as_array().unwrap().clone();
+    let document = CliOutput::of(command.output().unwrap()).ends(0).json();
+    let records = document["config"].as_array().unwrap().clone();
     let record = records.into_iter().find(|record| record["key"] == key).unwrap();
     let value = match &record["value"] {
         serde_json::Value::String(text) => text.clone(),
@@ -42,7 +42,7 @@ fn row_4_09_directories_are_those_of_the_xdg_specification() {
 }
 
 #[test]
-fn row_4_16_each_layer_wins_over_the_one_below_and_is_named() {
+fn row_4_16_higher_layers_win_and_are_named() {
     let bench = Bench::new();
     let user = bench.home().join(".config/plue/config.toml");
     let shown = |variables, flags| shown(&bench, "max_parallel", variables, flags);
@@ -67,19 +67,19 @@ fn row_4_16_a_flag_wins_over_everything() {
 }
 
 #[test]
-fn a_wrong_key_is_told_with_its_place_and_a_stranger_may_not_set_every_key() {
+fn wrong_keys_and_keys_repositories_cannot_set_fail() {
     let bench = Bench::new();
     bench.write("plue.toml", "max_paralel = 3\n");
-    let said = bench.plue(&["runs"]).ends(2);
-    said.tells(&["PLUE-C0004", "plue.toml:1:1", "did you mean `max_parallel`?"]);
+    let output = bench.plue(&["runs"]).ends(2);
+    output.reports(&["PLUE-C0004", "plue.toml:1:1", "did you mean `max_parallel`?"]);
     bench.write("plue.toml", "state_dir = \"/tmp/x\"\n");
-    bench.plue(&["runs"]).ends(2).tells(&["cannot be set by a repository"]);
+    bench.plue(&["runs"]).ends(2).reports(&["cannot be set by a repository"]);
 }
 
 #[test]
-fn row_4_01_a_run_in_an_empty_home_needs_nothing_else() {
+fn row_4_01_runs_need_only_an_empty_home() {
     let bench = Bench::with(SMALL);
-    bench.plue(&["run"]).ends(0).tells(&["hello", "success"]);
+    bench.plue(&["run"]).ends(0).reports(&["hello", "success"]);
     bench.plue(&["status"]).ends(0).shows(&["Small", "success", "✓", "hello"]);
     assert!(bench.state().join("plue.db").exists());
 }
@@ -129,7 +129,7 @@ fn row_4_20_a_run_opens_no_other_file_to_write() {
     if !probe.is_ok_and(|probe| probe.status.success()) {
         return;
     }
-    Said::of(strace.output().unwrap()).ends(0);
+    CliOutput::of(strace.output().unwrap()).ends(0);
     let state = format!("\"{}", bench.state().display());
     let text = std::fs::read_to_string(&trace).unwrap();
     let writes = text.lines().filter(|line| {
@@ -143,28 +143,28 @@ fn row_4_20_a_run_opens_no_other_file_to_write() {
 }
 
 #[test]
-fn a_state_directory_that_cannot_be_used_is_exit_code_5_and_says_what_to_do() {
+fn unusable_state_directories_exit_with_5_and_advice() {
     let bench = Bench::with(SMALL);
     bench.write("file", "");
     let blocked = bench.repo().join("file/state");
-    let said = bench.plue(&["--state-dir", blocked.to_str().unwrap(), "run"]).ends(5);
-    said.tells(&["PLUE-C0003", "state directory", "--state-dir"]);
+    let output = bench.plue(&["--state-dir", blocked.to_str().unwrap(), "run"]).ends(5);
+    output.reports(&["PLUE-C0003", "state directory", "--state-dir"]);
 }
 
 #[test]
-fn a_file_that_is_no_database_is_left_alone() {
+fn files_other_than_databases_stay_unchanged() {
     let bench = Bench::with(SMALL);
     std::fs::create_dir_all(bench.state()).unwrap();
     std::fs::write(bench.state().join("plue.db"), "this is a diary, not a database").unwrap();
     for args in [["run"].as_slice(), &["runs"], &["status"]] {
-        bench.plue(args).ends(5).tells(&["error[PLUE-D"]);
+        bench.plue(args).ends(5).reports(&["error[PLUE-D"]);
     }
     let kept = std::fs::read_to_string(bench.state().join("plue.db")).unwrap();
     assert_eq!(kept, "this is a diary, not a database");
 }
 
 #[test]
-fn two_runs_at_once_on_one_state_directory_lose_nothing() {
+fn concurrent_runs_share_a_state_directory() {
     let bench = Bench::with(&SMALL.replace("echo hello", "seq 500"));
     let children: Vec<_> = (0..4)
         .map(|_| {
@@ -174,7 +174,7 @@ fn two_runs_at_once_on_one_state_directory_lose_nothing() {
         })
         .collect();
     for child in children {
-        Said::of(child.wait_with_output().unwrap()).ends(0);
+        CliOutput::of(child.wait_with_output().unwrap()).ends(0);
     }
     let json = bench.plue(&["runs", "--status", "success", "--output", "json"]).ends(0).json();
     let runs = json["runs"].as_array().unwrap().clone();
@@ -186,7 +186,7 @@ fn two_runs_at_once_on_one_state_directory_lose_nothing() {
 }
 
 #[test]
-fn a_run_of_a_repository_leaves_it_as_it_was() {
+fn runs_leave_the_repository_unchanged() {
     let bench = Bench::with(SMALL);
     let other = Bench::new();
     let repo = bench.repo();
@@ -196,7 +196,7 @@ fn a_run_of_a_repository_leaves_it_as_it_was() {
 }
 
 #[test]
-fn a_database_of_a_newer_version_is_refused_and_left_alone() {
+fn databases_of_newer_versions_are_refused_unchanged() {
     let bench = Bench::with(SMALL);
     bench.plue(&["run"]).ends(0);
     let file = bench.state().join("plue.db");
@@ -204,7 +204,7 @@ fn a_database_of_a_newer_version_is_refused_and_left_alone() {
     let made = Command::new("python3").args(["-c", script]).arg(&file).status();
     assert!(made.unwrap().success());
     for args in [["run"].as_slice(), &["runs"], &["status"], &["logs", "last"]] {
-        bench.plue(args).ends(5).tells(&["version 99", "newer plue"]);
+        bench.plue(args).ends(5).reports(&["version 99", "newer plue"]);
     }
     bench.plue(&["doctor"]).ends(5).shows(&["fail  database", "version 99"]);
 }

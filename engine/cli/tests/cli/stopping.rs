@@ -27,14 +27,14 @@ def workflow(ctx):
 "#;
 
 /// A running command and the lines of its standard error.
-pub(crate) struct Saying {
+pub(crate) struct RunningCommand {
     pub(crate) child: Child,
     pub(crate) lines: Lines<BufReader<ChildStderr>>,
 }
 
-// === impl Saying ===
+// === impl RunningCommand ===
 
-impl Saying {
+impl RunningCommand {
     pub(crate) fn of(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -44,21 +44,21 @@ impl Saying {
 
     /// Reads until a line holds this text.
     pub(crate) fn until(&mut self, text: &str) -> String {
-        let mut said = String::new();
+        let mut read = String::new();
         for line in &mut self.lines {
             let line = line.unwrap();
             if line.contains(text) {
                 return line;
             }
-            said.push_str(&line);
-            said.push('\n');
+            read.push_str(&line);
+            read.push('\n');
         }
-        panic!("not said: {text}\n{said}");
+        panic!("not printed: {text}\n{read}");
     }
 }
 
 /// Checks the messages of a cancel until the run ends; opens the gates of its step and its hook.
-fn told(mut cancel: Saying, gate: &Path) {
+fn ends_in_order(mut cancel: RunningCommand, gate: &Path) {
     let begins = cancel.until("stopping run ");
     assert!(begins.contains("TERM, and KILL after ") && begins.contains("--kill"), "{begins}");
     cancel.until("waiting for step `work` to end");
@@ -70,22 +70,22 @@ fn told(mut cancel: Saying, gate: &Path) {
 }
 
 #[test]
-fn cancel_says_what_it_waits_for() {
+fn cancel_prints_its_progress() {
     let bench = Bench::with(STUBBORN);
     bench.write("gate/x", "");
     let gate = bench.repo().join("gate");
     let input = format!("gate={}", gate.display());
     let mut command = bench.command(&["run", "--input", &input]);
     command.env("PLUE_RUNNER_GRACE", "60s");
-    let mut run = Saying::of(command);
+    let mut run = RunningCommand::of(command);
     run.until("up");
-    told(Saying::of(bench.command(&["cancel", "last"])), &gate);
+    ends_in_order(RunningCommand::of(bench.command(&["cancel", "last"])), &gate);
     run.until("run cancelled");
     assert_eq!(run.child.wait().unwrap().code(), Some(1));
 }
 
 #[test]
-fn cancel_on_a_server_says_what_it_waits_for() {
+fn cancel_on_servers_prints_its_progress() {
     let folder = tempfile::tempdir().unwrap();
     // As root, the steps are another user.
     let gate = folder.path().join("gate");
@@ -98,9 +98,9 @@ fn cancel_on_a_server_says_what_it_waits_for() {
     served.push();
     served.run(1);
     let input = format!("gate={}", gate.display());
-    let mut run = Saying::of(served.remote(&["run", "Stubborn", "--input", &input]));
+    let mut run = RunningCommand::of(served.remote(&["run", "Stubborn", "--input", &input]));
     run.until("up");
-    told(Saying::of(served.remote(&["cancel", "last"])), &gate);
+    ends_in_order(RunningCommand::of(served.remote(&["cancel", "last"])), &gate);
     run.until("run cancelled");
     assert_eq!(run.child.wait().unwrap().code(), Some(1));
 }

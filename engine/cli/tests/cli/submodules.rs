@@ -14,10 +14,10 @@ use serde_json::Value as Json;
 
 use crate::{
     forge::{SECRET, hmac, repository},
+    forks::own_isolation,
     mirror::backend,
     serve::Served,
-    strangers::own_isolation,
-    support::{Bench, Said, snapshot},
+    support::{Bench, CliOutput, snapshot},
 };
 
 pub(crate) const TOKEN: &str = "forge-token-0123456789";
@@ -123,11 +123,11 @@ impl Forge {
         &self,
         server: &Server,
         other: impl Fn(&Request) -> Option<Vec<u8>> + Sync,
-    ) -> Said {
+    ) -> CliOutput {
         let Server(_, place, token) = server;
         let mut run = self.bench.command(&["--server", place, "run", "CI", "--repo", "acme/app"]);
         let run = run.env("PLUE_TOKEN", token);
-        Said::of(self.during(|| run.output().unwrap(), other))
+        CliOutput::of(self.during(|| run.output().unwrap(), other))
     }
 
     /// Answers while something goes on.
@@ -186,7 +186,7 @@ impl Forge {
         let mut list =
             self.bench.command(&["event", "list", "--repo", "acme/app", "--output", "json"]);
         let worked_on = move || loop {
-            let output = Said::of(list.output().unwrap()).ends(0).json();
+            let output = CliOutput::of(list.output().unwrap()).ends(0).json();
             let found = &output["deliveries"][0];
             if found["state"] != "new" {
                 return found["note"].as_str().unwrap_or_default().to_owned();
@@ -294,7 +294,7 @@ const ASKED: &str = "
 ";
 
 #[test]
-fn private_submodules_come_with_the_credential_and_leave_none() {
+fn private_submodules_arrive_without_leaving_the_credential() {
     let forge = Forge::new(&workflow(" checkout=Checkout(submodules=True),", ASKED));
     let bench = &forge.bench;
     let inner = library(bench, "inner", None);
@@ -305,7 +305,7 @@ fn private_submodules_come_with_the_credential_and_leave_none() {
     let output = forge.run(&server, |_| None).ends(0);
     let url = format!("http://{}/lib.git", forge.address());
     let texts = ["of lib", "of inner", "porcelain\n", "unchanged", "first", &url];
-    output.tells(&texts);
+    output.reports(&texts);
     for (path, commit) in [("lib", &lib), ("lib/inner", &inner)] {
         let line = format!(" {commit} {path}");
         assert!(output.stdout.contains(&line) || output.stderr.contains(&line), "{output:?}");
@@ -320,11 +320,11 @@ fn private_submodules_come_with_the_credential_and_leave_none() {
         let is_fetch = request.target.starts_with("/lib.git");
         is_fetch.then(|| panic!("{} was asked for again", request.target))
     });
-    again.ends(0).tells(&["of lib", "of inner"]);
+    again.ends(0).reports(&["of lib", "of inner"]);
 }
 
 #[test]
-fn ssh_addresses_of_the_forge_are_fetched_over_http() {
+fn ssh_addresses_of_forges_use_http() {
     let asked = "cat lib/lib.txt; git submodule status; git -C lib log --format=%s; git -C lib tag";
     let options = " checkout=Checkout(submodules=True, fetch_depth=0),";
     let forge = Forge::new(&workflow(options, asked));
@@ -332,11 +332,11 @@ fn ssh_addresses_of_the_forge_are_fetched_over_http() {
     submodule(&forge.bench, "lib", "git@127.0.0.1:lib.git");
     forge.publish();
     let server = forge.watched();
-    forge.run(&server, |_| None).ends(0).tells(&["of lib", "first"]);
+    forge.run(&server, |_| None).ends(0).reports(&["of lib", "first"]);
 }
 
 #[test]
-fn moved_submodules_are_followed_and_private_addresses_are_not() {
+fn submodules_follow_redirects_except_to_private_addresses() {
     let forge = Forge::new(&workflow(" checkout=Checkout(submodules=True),", "cat lib/lib.txt"));
     library(&forge.bench, "lib", None);
     submodule(&forge.bench, "lib", "../old.git");
@@ -352,8 +352,8 @@ fn moved_submodules_are_followed_and_private_addresses_are_not() {
     let elsewhere = format!("https://localhost:{}/lib.git", forge.address().port());
     let refused = forge.run(&server, moved(elsewhere));
     assert_ne!(refused.code, 0);
-    refused.tells(&["submodule \"lib\"", "not public", "PLUE-F0021"]);
-    forge.run(&server, moved("/lib.git".to_owned())).ends(0).tells(&["of lib"]);
+    refused.reports(&["submodule \"lib\"", "not public", "PLUE-F0021"]);
+    forge.run(&server, moved("/lib.git".to_owned())).ends(0).reports(&["of lib"]);
 }
 
 #[test]
@@ -392,7 +392,7 @@ fn submodules_that_are_not_there_are_named() {
     let server = forge.watched();
     let output = forge.run(&server, |_| None);
     assert_ne!(output.code, 0);
-    output.tells(&["submodule \"lib\"", "PLUE-F0021"]);
+    output.reports(&["submodule \"lib\"", "PLUE-F0021"]);
     assert!(!format!("{output:?}").contains(TOKEN));
 }
 
@@ -444,13 +444,13 @@ fn watched_siblings_on_this_machine_are_submodules() {
     let served = Served::start();
     let bench = &served.bench;
     let lib = library(bench, "lib", None);
-    // Beside `app.git`, which the server watches.
-    let beside = bench.home().join("lib.git");
-    std::fs::rename(bench.home().join("git/lib.git"), &beside).unwrap();
-    bench.plue(&["repo", "add", "acme/lib", beside.to_str().unwrap()]).ends(0);
+    // A second repository that the server watches.
+    let bare_lib = bench.home().join("lib.git");
+    std::fs::rename(bench.home().join("git/lib.git"), &bare_lib).unwrap();
+    bench.plue(&["repo", "add", "acme/lib", bare_lib.to_str().unwrap()]).ends(0);
     let asked = "git submodule status; cat libs/a/lib.txt; git status --porcelain";
     bench.write(".plue.py", workflow(" checkout=Checkout(submodules=True),", asked));
-    bench.git(&["clone", "-q", beside.to_str().unwrap(), "libs/a"]);
+    bench.git(&["clone", "-q", bare_lib.to_str().unwrap(), "libs/a"]);
     modules(bench, &[("libs/a", "../lib.git")]);
     served.push();
     let run = served.run(1);
@@ -467,7 +467,7 @@ fn watched_siblings_on_this_machine_are_submodules() {
 }
 
 #[test]
-fn runs_of_this_machine_name_what_the_tree_lacks() {
+fn local_runs_name_missing_submodules() {
     let bench = Bench::new();
     library(&bench, "lib", None);
     submodule(&bench, "lib", "../lib.git");
@@ -479,12 +479,12 @@ fn runs_of_this_machine_name_what_the_tree_lacks() {
     bench.write("a.bin", text);
     bench.commit();
     let output = bench.plue(&["run"]).ends(0);
-    output.tells(&["`a.bin` is a pointer of Git LFS", "git lfs pull"]);
+    output.reports(&["`a.bin` is a pointer of Git LFS", "git lfs pull"]);
     assert!(!output.stderr.contains("submodule"), "{output:?}");
     bench.write("a.bin", "abc");
     std::fs::remove_dir_all(bench.repo().join("lib")).unwrap();
     std::fs::create_dir(bench.repo().join("lib")).unwrap();
     let output = bench.plue(&["run"]).ends(0);
-    output.tells(&["submodule `lib` is not checked out", "git submodule update --init"]);
+    output.reports(&["submodule `lib` is not checked out", "git submodule update --init"]);
     assert!(!output.stderr.contains("pointer"), "{output:?}");
 }

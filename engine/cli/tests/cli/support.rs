@@ -101,9 +101,9 @@ pub(crate) struct Bench {
     database: Option<Database>,
 }
 
-/// What a command said.
+/// The exit code and output of a command.
 #[derive(Debug)]
-pub(crate) struct Said {
+pub(crate) struct CliOutput {
     pub(crate) code: i32,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
@@ -207,21 +207,21 @@ impl Bench {
         command
     }
 
-    pub(crate) fn plue(&self, args: &[&str]) -> Said {
-        Said::of(self.command(args).output().unwrap())
+    pub(crate) fn plue(&self, args: &[&str]) -> CliOutput {
+        CliOutput::of(self.command(args).output().unwrap())
     }
 
     /// With a text on standard input.
-    pub(crate) fn plue_reading(&self, args: &[&str], input: &str) -> Said {
+    pub(crate) fn plue_reading(&self, args: &[&str], input: &str) -> CliOutput {
         let mut command = self.command(args);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        Said::of(child.wait_with_output().unwrap())
+        CliOutput::of(child.wait_with_output().unwrap())
     }
 }
 
-impl Said {
+impl CliOutput {
     pub(crate) fn of(output: Output) -> Self {
         Self {
             code: output.status.code().unwrap_or(-1),
@@ -246,7 +246,7 @@ impl Said {
 
     /// That standard error holds these texts.
     #[track_caller]
-    pub(crate) fn tells(&self, texts: &[&str]) {
+    pub(crate) fn reports(&self, texts: &[&str]) {
         for text in texts {
             assert!(self.stderr.contains(text), "{text:?} is not in:\n{}", self.stderr);
         }
@@ -279,7 +279,7 @@ pub(crate) fn snapshot(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     found
 }
 
-/// `plue` starts `plue-runner` and `plue-evaluator`, which lie beside it. Cargo gives a test only
+/// `plue` starts `plue-runner` and `plue-evaluator` from its own folder. Cargo gives a test only
 /// the binaries of its own package, and these are other packages' (a dependency on them would make
 /// every build of the command line link Python), so that they are built here if they are missing.
 /// If they are there they are taken as they are: `make test` builds the whole workspace first.

@@ -2,36 +2,36 @@
 
 use crate::{
     scripted::Scripted,
-    support::{Bench, Said, snapshot},
+    support::{Bench, CliOutput, snapshot},
 };
 
 #[test]
-fn row_4_12_tasks_are_created_listed_and_their_status_is_shown() {
+fn row_4_12_tasks_are_created_and_listed_with_status() {
     let bench = Bench::new();
-    bench.plue(&["plan", "list"]).ends(0).tells(&["there is no workflow"]);
+    bench.plue(&["plan", "list"]).ends(0).reports(&["there is no workflow"]);
     bench.plue(&["plan", "create", "sample_task"]).ends(0).shows(&["sample-task.plue.py"]);
-    bench.plue(&["plan", "create", "sample_task"]).ends(2).tells(&["is there already"]);
+    bench.plue(&["plan", "create", "sample_task"]).ends(2).reports(&["is there already"]);
     bench.plue(&["plan", "list"]).ends(0).shows(&["TASK", "sample_task", "never ran"]);
     bench.plue(&["plan", "status", "sample_task"]).ends(0).shows(&["never ran"]);
-    bench.plue(&["plan", "status", "smple"]).ends(4).tells(&["plue plan list"]);
-    bench.plue(&["build", "run", "sample_task"]).ends(0).tells(&["run success"]);
+    bench.plue(&["plan", "status", "smple"]).ends(4).reports(&["plue plan list"]);
+    bench.plue(&["build", "run", "sample_task"]).ends(0).reports(&["run success"]);
     let json = bench.plue(&["plan", "status", "sample_task", "--output", "json"]).ends(0).json();
     assert_eq!(json["tasks"][0]["run"]["status"], "success");
     let run = json["tasks"][0]["run"]["id"].as_str().unwrap().to_owned();
     bench.plue(&["plan", "status", "sample_task"]).ends(0).shows(&[&run, "ATTEMPTS", "report"]);
     bench.plue(&["plan", "list"]).ends(0).shows(&["success", &run]);
-    // With a server nothing is said about the runs of this machine.
+    // With a server, runs of this machine are not listed.
     bench
         .plue(&["plan", "list", "--server", "http://127.0.0.1:9"])
         .ends(5)
-        .tells(&["does not answer"]);
+        .reports(&["does not answer"]);
     // `plue plan` of a workflow is what it was.
     bench.plue(&["plan", "sample_task"]).ends(0).shows(&["4 steps, 3 levels"]);
     bench.plue(&["plan"]).ends(0).shows(&["4 steps, 3 levels"]);
 }
 
 #[test]
-fn row_4_13_a_task_is_built_and_its_run_becomes_a_document() {
+fn row_4_13_runs_of_tasks_become_documents() {
     let bench = Bench::with(
         r#"
 def workflow():
@@ -43,10 +43,10 @@ def workflow():
     );
     bench.plue(&["doc", "generate", "last"]).ends(4);
     bench.plue(&["build", "run", "Docs | and"]).ends(0);
-    let said = bench.plue(&["doc", "generate", "Docs | and"]).ends(0).stdout;
+    let stdout = bench.plue(&["doc", "generate", "Docs | and"]).ends(0).stdout;
     let status = bench.plue(&["status", "last", "--output", "json"]).ends(0).json();
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
-    let mut golden = said.clone();
+    let mut golden = stdout.clone();
     for (value, word) in [
         (text(&status["run"]["id"]), "RUN"),
         (text(&status["run"]["plan"]), "PLAN"),
@@ -69,7 +69,7 @@ def workflow():
         ## Outputs of the run\n\n```json\n{\n  \"n\": 1\n}\n```\n";
     assert_eq!(golden, expected);
     bench.plue(&["doc", "generate", "last", "--file", "report.md"]).ends(0);
-    assert_eq!(std::fs::read_to_string(bench.repo().join("report.md")).unwrap(), said);
+    assert_eq!(std::fs::read_to_string(bench.repo().join("report.md")).unwrap(), stdout);
 }
 
 #[test]
@@ -84,12 +84,12 @@ fn row_4_14_a_task_gets_a_branch() {
     assert_eq!((dry.stdout.as_str(), branches().as_str()), ("plue/small\n", "main\n"));
     bench.plue(&["git", "branch", "create", "Small"]).ends(0).shows(&["plue/small"]);
     assert_eq!(branches(), "main\nplue/small\n");
-    bench.plue(&["git", "branch", "create", "Small"]).ends(2).tells(&["already exists"]);
+    bench.plue(&["git", "branch", "create", "Small"]).ends(2).reports(&["already exists"]);
     bench.plue(&["git", "branch", "create", "--", "-D"]).ends(4);
 }
 
 #[test]
-fn row_4_15_agents_and_orchestrations_are_listed_and_run_for_a_goal() {
+fn row_4_15_agents_and_orchestrations_run_for_goals() {
     let bench = Bench::with(crate::support::SMALL);
     bench.plue(&["agent", "list"]).ends(0).shows(&["planner", "builder", "reviewer", "doc"]);
     let listed = bench.plue(&["orchestration", "list"]).ends(0);
@@ -99,23 +99,23 @@ fn row_4_15_agents_and_orchestrations_are_listed_and_run_for_a_goal() {
 }
 
 #[test]
-fn row_4_03_hello_multi_agent_works_on_any_goal_in_any_repository() {
+fn row_4_03_hello_multi_agent_runs_any_goal() {
     let bench = Bench::new();
     let turn = |text: &str| serde_json::json!({"content": [{"type": "text", "text": text}]});
     let turns = ["1. a form", "The form is there", "It is as planned", "README has it"].map(turn);
     let model = Scripted::new(&serde_json::json!({"turns": turns}));
     let run = ["orchestration", "run", "hello_multi_agent", "--goal", "Implement login endpoint"];
     let mut command = bench.command(&run);
-    let said = Said::of(model.with_key(&mut command).output().unwrap()).ends(0);
-    said.tells(&["plan", "build", "review", "doc", "4 succeeded"]);
+    let output = CliOutput::of(model.with_key(&mut command).output().unwrap()).ends(0);
+    output.reports(&["plan", "build", "review", "doc", "4 succeeded"]);
     assert_eq!(model.state()["violations"], serde_json::json!([]));
     // Every agent knows the goal and what those before it put out.
-    let told = bench.plue(&["transcript", "last", "--full"]).ends(0);
-    assert_eq!(told.stdout.matches("Implement login endpoint").count(), 4, "{}", told.stdout);
+    let printed = bench.plue(&["transcript", "last", "--full"]).ends(0);
+    assert_eq!(printed.stdout.matches("Implement login endpoint").count(), 4, "{}", printed.stdout);
     let doc = bench.plue(&["transcript", "last", "doc", "--full"]).ends(0);
     doc.shows(&["1. a form", "The form is there", "It is as planned", "README has it"]);
-    bench.plue(&["run", "hello_multi_agent"]).ends(2).tells(&["needs a goal", "--goal"]);
-    bench.plue(&["list"]).ends(0).tells(&["hello_multi_agent"]);
+    bench.plue(&["run", "hello_multi_agent"]).ends(2).reports(&["needs a goal", "--goal"]);
+    bench.plue(&["list"]).ends(0).reports(&["hello_multi_agent"]);
 }
 
 #[test]

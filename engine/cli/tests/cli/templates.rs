@@ -20,13 +20,17 @@ fn plan(args: &[&str], language: &str) -> String {
     let bench = Bench::new();
     let new = [&["template", "new"], args, &["--lang", language]].concat();
     let file = bench.plue(&new).ends(0).stdout;
-    let said = bench.plue(&["validate"]).ends(0);
-    assert!(said.stderr.contains("0 errors, 0 warnings"), "{args:?} {language}: {}", said.stderr);
+    let output = bench.plue(&["validate"]).ends(0);
+    assert!(
+        output.stderr.contains("0 errors, 0 warnings"),
+        "{args:?} {language}: {}",
+        output.stderr
+    );
     bench.plue(&["plan", file.trim(), "--output", "json"]).ends(0).stdout
 }
 
 #[test]
-fn row_2_01_every_template_is_the_same_plan_in_both_languages() {
+fn row_2_01_templates_are_equal_plans_in_both_languages() {
     for name in TEMPLATES {
         assert_eq!(plan(&[name], "python"), plan(&[name], "yaml"), "{name}");
     }
@@ -53,21 +57,21 @@ fn row_2_08_templates_are_listed_shown_and_written_without_overwriting() {
         json["templates"].as_array().unwrap().iter().map(|t| t["name"].as_str().unwrap()).collect();
     assert_eq!(names, TEMPLATES);
     bench.plue(&["template", "show", "sample"]).ends(0).shows(&["name=\"sample\""]);
-    bench.plue(&["template", "show", "smple"]).ends(4).tells(&["did you mean `sample`?"]);
-    bench.plue(&["template", "show", "sample", "--set", "x=1"]).ends(2).tells(&["`x`"]);
-    let said = bench.plue(&["template", "new", "sample", "--name", "My First"]).ends(0);
-    assert_eq!(said.stdout, "my-first.plue.py\n");
+    bench.plue(&["template", "show", "smple"]).ends(4).reports(&["did you mean `sample`?"]);
+    bench.plue(&["template", "show", "sample", "--set", "x=1"]).ends(2).reports(&["`x`"]);
+    let output = bench.plue(&["template", "new", "sample", "--name", "My First"]).ends(0);
+    assert_eq!(output.stdout, "my-first.plue.py\n");
     bench.write("my-first.plue.py", "mine");
     bench
         .plue(&["template", "new", "sample", "--name", "My First"])
         .ends(2)
-        .tells(&["is there already"]);
+        .reports(&["is there already"]);
     assert_eq!(std::fs::read_to_string(bench.repo().join("my-first.plue.py")).unwrap(), "mine");
     bench.plue(&["template", "new", "sample", "--file", "../x.plue.py"]).ends(2);
 }
 
 #[test]
-fn row_2_23_the_feature_template_designs_builds_in_parallel_integrates_and_tests() {
+fn row_2_23_the_feature_template_builds_in_parallel() {
     let text = plan(&["full-stack-feature", "--set", "feature_name=login"], "python");
     for (id, after) in [
         ("api", "[\"design\"]"),
@@ -94,7 +98,7 @@ fn row_2_24_the_bug_template_is_a_chain_of_four() {
 }
 
 #[test]
-fn row_3_11_the_website_template_loops_back_to_the_coder_three_times_at_most() {
+fn row_3_11_the_website_template_loops_at_most_thrice() {
     let plan: serde_json::Value = serde_json::from_str(&plan(&["build-website"], "yaml")).unwrap();
     let review = &plan["steps"][2];
     assert_eq!(review["id"], "review_code");
@@ -106,17 +110,23 @@ fn row_3_11_the_website_template_loops_back_to_the_coder_three_times_at_most() {
 }
 
 #[test]
-fn row_3_12_a_pipeline_is_linear_in_the_order_of_its_steps() {
+fn row_3_12_pipelines_are_linear_in_step_order() {
     let plan: serde_json::Value = serde_json::from_str(&plan(&["pipeline"], "python")).unwrap();
     let steps = plan["steps"].as_array().unwrap();
-    let said: Vec<_> = steps
+    let roles: Vec<_> = steps
         .iter()
         .map(|step| (step["id"].as_str().unwrap(), step["role"].as_str().unwrap()))
         .collect();
-    assert_eq!(said, [("analyze", "product_manager"), ("design", "coder"), ("implement", "coder")]);
+    assert_eq!(
+        roles,
+        [("analyze", "product_manager"), ("design", "coder"), ("implement", "coder")]
+    );
     let bench = Bench::new();
-    bench.plue(&["template", "show", "pipeline", "--step", "a:b"]).ends(2).tells(&["ID:ROLE:TASK"]);
-    bench.plue(&["template", "show", "sample", "--step", "a:b:c"]).ends(2).tells(&["pipeline"]);
+    bench
+        .plue(&["template", "show", "pipeline", "--step", "a:b"])
+        .ends(2)
+        .reports(&["ID:ROLE:TASK"]);
+    bench.plue(&["template", "show", "sample", "--step", "a:b:c"]).ends(2).reports(&["pipeline"]);
 }
 
 #[test]

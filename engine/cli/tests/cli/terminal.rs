@@ -1,8 +1,8 @@
-//! A terminal that is closed while `plue run` works, and what later commands say of a run that is left.
+//! A terminal closed during `plue run`, and the reports of later commands about its run.
 
 use std::process::{Child, Command, Stdio};
 
-use crate::support::{Bench, Said};
+use crate::support::{Bench, CliOutput};
 
 const SLOW: &str = r#"
 def workflow():
@@ -43,15 +43,15 @@ fn signal(child: &Child, signal: &str) {
 }
 
 #[test]
-fn a_closed_terminal_cancels_the_run_with_its_hooks() {
+fn closed_terminals_cancel_runs_with_their_hooks() {
     let bench = Bench::with(SLOW);
     let child = started(&bench, &[]);
     // The kernel sends SIGHUP, and then the shell sends it again.
     signal(&child, "-HUP");
     signal(&child, "-HUP");
-    let said = Said::of(child.wait_with_output().unwrap());
-    assert_eq!(said.code, 130, "{}", said.stderr);
-    assert!(bench.repo().join("cleaned").exists(), "{}", said.stderr);
+    let output = CliOutput::of(child.wait_with_output().unwrap());
+    assert_eq!(output.code, 130, "{}", output.stderr);
+    assert!(bench.repo().join("cleaned").exists(), "{}", output.stderr);
     bench.plue(&["status", "last"]).ends(0).shows(&["cancelled"]);
 }
 
@@ -62,17 +62,17 @@ fn under_nohup_a_run_outlives_its_terminal() {
     signal(&child, "-HUP");
     bench.plue(&["status", "last"]).ends(0).shows(&["running"]);
     signal(&child, "-TERM");
-    let said = Said::of(child.wait_with_output().unwrap());
-    assert_eq!(said.code, 130, "{}", said.stderr);
+    let output = CliOutput::of(child.wait_with_output().unwrap());
+    assert_eq!(output.code, 130, "{}", output.stderr);
 }
 
 #[test]
-fn a_run_that_is_left_is_named_by_later_commands() {
+fn abandoned_runs_are_named_by_later_commands() {
     let bench = Bench::with(SLOW);
     let mut child = started(&bench, &[]);
     signal(&child, "-KILL");
     child.wait().unwrap();
-    bench.plue(&["runs"]).ends(0).tells(&["nobody advances", "plue resume", "plue cancel"]);
+    bench.plue(&["runs"]).ends(0).reports(&["nobody advances", "plue resume", "plue cancel"]);
     bench.write(".plue.py", crate::support::SMALL);
-    bench.plue(&["run"]).ends(0).tells(&["nobody advances", "plue resume"]);
+    bench.plue(&["run"]).ends(0).reports(&["nobody advances", "plue resume"]);
 }

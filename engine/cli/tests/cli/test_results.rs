@@ -34,7 +34,7 @@ fn report(failed: &[&str]) -> String {
 fn failed_tests_are_named_everywhere() {
     let bench = Bench::with(WORKFLOW);
     bench.write("report.in", report(&["total", "tax"]));
-    bench.plue(&["run"]).ends(1).tells(&[
+    bench.plue(&["run"]).ends(1).reports(&[
         "PLUE-R0019: test report odd.xml: it has a document type declaration",
         "tests: 2 failed, 1 flaky, 1 skipped, 2 passed",
         "cart › total",
@@ -53,7 +53,7 @@ fn failed_tests_are_named_everywhere() {
     assert_eq!(named, [("sometimes", "flaky"), ("tax", "failed"), ("total", "failed")]);
     // Another test fails than before: that one is new.
     bench.write("report.in", report(&["tax", "empty"]));
-    bench.plue(&["run"]).ends(1).tells(&["tests: 2 failed (1 new)"]);
+    bench.plue(&["run"]).ends(1).reports(&["tests: 2 failed (1 new)"]);
     bench.plue(&["status", "last"]).ends(0).shows(&["cart › empty (new)", "cart › tax\n"]);
     // A green run has no failed tests left.
     bench.write("report.in", report(&[]));

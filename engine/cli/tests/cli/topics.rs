@@ -57,7 +57,7 @@ impl Served {
         self.settled();
     }
 
-    /// What came, once all of it is settled, the oldest first.
+    /// All deliveries once they are settled, the oldest first.
     fn settled(&self) -> Vec<Json> {
         loop {
             let mut page = self.get("/api/v1/repositories/acme%2Fapp/deliveries?limit=200");
@@ -75,7 +75,7 @@ impl Served {
             let page = self.get("/api/v1/runs?limit=200");
             let runs = page["items"].as_array().unwrap();
             let has_ended = |run: &Json| run["ended_at"].is_string();
-            // The end of a run is in the inbox when it is told.
+            // The end of a run is in the inbox before it is visible.
             if runs.iter().all(has_ended) && self.get("/api/v1/runs?limit=200") == page {
                 self.settled();
                 if self.get("/api/v1/runs?limit=200") == page {
@@ -92,7 +92,7 @@ impl Served {
     fn call(&self, name: &str, headers: &str, body: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         let length = body.len();
-        // What is too long is refused and not read on, in the midst of this.
+        // The server refuses a body that is too long and stops reading in its middle.
         let _refused = write!(
             stream,
             "POST /webhooks/in/{name} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\
@@ -111,20 +111,20 @@ impl Served {
     }
 }
 
-fn said(deliveries: &[Json], id: &str) -> String {
+fn status_of(deliveries: &[Json], id: &str) -> String {
     let found = deliveries.iter().find(|one| one["id"].as_str().unwrap().ends_with(id));
     found.unwrap_or_else(|| panic!("{deliveries:?}"))["note"].as_str().unwrap().to_owned()
 }
 
 #[test]
-fn row_0_15_event_driven_a_message_on_a_topic_starts_a_run() {
+fn row_0_15_messages_on_topics_start_runs() {
     let served = Served::start();
     served.take_in(&[(".plue.py", BUILT)]);
     let file = served.bench.home().join("message.json");
     std::fs::write(&file, r#"{"n": 3, "text": "$(rm -rf ~) ${x}"}"#).unwrap();
     let data = file.to_str().unwrap();
     let send = ["event", "send", "build.done", "--repo", "acme/app", "--data", data, "--id", "one"];
-    served.remotely(&send).ends(0).tells(&["sent"]);
+    served.remotely(&send).ends(0).reports(&["sent"]);
     let run = served.run(1);
     assert_eq!((&run["workflow"], &run["status"]), (&json!("Ship"), &json!("success")));
     let event = served.event_of(&run, "show");
@@ -132,8 +132,8 @@ fn row_0_15_event_driven_a_message_on_a_topic_starts_a_run() {
     let payload = json!({"n": 3, "text": "$(rm -rf ~) ${x}", "topic": "build.done"});
     assert_eq!((&event["payload"], &event["branch"]), (&payload, &json!("main")));
     assert_eq!(event["sha"], run["sha"]);
-    // The same message again; then others, which fire nothing and say why.
-    served.remotely(&send).ends(0).tells(&["came before"]);
+    // The same message again; then others, which fire nothing and give the reason.
+    served.remotely(&send).ends(0).reports(&["came before"]);
     std::fs::write(&file, r#"{"n": 2}"#).unwrap();
     let send = |topic: &str, id: &str| {
         let args = ["event", "send", topic, "--repo", "acme/app", "--data", data, "--id", id];
@@ -145,21 +145,21 @@ fn row_0_15_event_driven_a_message_on_a_topic_starts_a_run() {
     send("build.done", "text");
     assert_eq!(served.all_of("Ship").len(), 1);
     let came = served.settled();
-    assert!(said(&came, "small").contains("its condition is false: event.payload.n > 2"));
-    assert!(said(&came, "other").contains("it is about `build.other`"), "{came:?}");
-    assert!(said(&came, "text").contains("its condition cannot be evaluated"), "{came:?}");
-    assert!(said(&came, "one").contains(&format!("run {}", run["id"].as_str().unwrap())));
+    assert!(status_of(&came, "small").contains("its condition is false: event.payload.n > 2"));
+    assert!(status_of(&came, "other").contains("it is about `build.other`"), "{came:?}");
+    assert!(status_of(&came, "text").contains("its condition cannot be evaluated"), "{came:?}");
+    assert!(status_of(&came, "one").contains(&format!("run {}", run["id"].as_str().unwrap())));
     let list = ["event", "list", "--repo", "acme/app", "--output", "json"];
     let (here, there) = (served.bench.plue(&list).ends(0), served.remotely(&list).ends(0));
     assert_eq!(here.stdout, there.stdout);
     served
         .remotely(&["event", "send", "webhook:x", "--repo", "acme/app"])
-        .tells(&["only webhooks"]);
+        .reports(&["only webhooks"]);
     served.bench.plue(&["event", "send", "t", "--repo", "acme/none"]).ends(4);
 }
 
 #[test]
-fn row_1_09_a_push_that_adds_or_removes_a_file_adds_or_removes_its_triggers() {
+fn row_1_09_pushed_files_change_the_triggers() {
     let served = Served::start();
     let send = |id: &str| {
         let args = ["event", "send", "build.done", "--repo", "acme/app", "--id", id];
@@ -179,15 +179,15 @@ fn row_1_09_a_push_that_adds_or_removes_a_file_adds_or_removes_its_triggers() {
 }
 
 #[test]
-fn row_1_27_a_named_webhook_is_believed_by_its_secret_only_and_each_call_counts_once() {
+fn row_1_27_signed_webhook_calls_count_once() {
     let served = Served::start();
     served.take_in(&[(".plue.py", CALLED), ("waits.plue.py", WAITS)]);
     let name = "acme%2Fapp/deploy";
     let id = "webhook-id: m1\r\n";
-    // Without a secret nobody is believed.
+    // Requests without a signature are refused.
     assert_eq!(served.call(name, "authorization: Bearer x\r\n", "{}").0, 401);
     let made = served.bench.plue(&["repo", "webhook", "acme/app"]).ends(0);
-    made.tells(&["/webhooks/in/acme%2Fapp/NAME"]);
+    made.reports(&["/webhooks/in/acme%2Fapp/NAME"]);
     let secret = made.stdout.trim();
     let good = format!("{id}authorization: Bearer {secret}\r\n");
     for bad in ["", "authorization: Bearer whsec_x\r\n", id] {
@@ -213,12 +213,12 @@ fn row_1_27_a_named_webhook_is_believed_by_its_secret_only_and_each_call_counts_
     // Another name, the same secret: kept, and nothing comes of it.
     let other = good.replace("m1", "m2");
     assert_eq!(served.call("acme%2Fapp/other", &other, "a=1").0, 202);
-    assert!(said(&served.settled(), "m2").contains("it is about `other`"));
+    assert!(status_of(&served.settled(), "m2").contains("it is about `other`"));
     assert_eq!(served.all_of("Called").len(), 1);
 }
 
 #[test]
-fn row_1_27_the_end_of_a_run_starts_what_follows_it_once_though_servers_are_killed() {
+fn row_1_27_ended_runs_start_followers_exactly_once() {
     let mut served = Served::start();
     let files = CHAIN.map(|(path, plan)| (path, format!("def workflow():\n    return {plan}\n")));
     let files: Vec<_> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
@@ -261,7 +261,7 @@ fn row_1_27_the_end_of_a_run_starts_what_follows_it_once_though_servers_are_kill
 }
 
 #[test]
-fn plans_that_start_each_other_by_their_ends_are_stopped_and_the_list_says_why() {
+fn plans_that_start_each_other_are_stopped() {
     let served = Served::start();
     let files = CHAIN.map(|(path, plan)| (path, format!("def workflow():\n    return {plan}\n")));
     served.take_in(&[(files[3].0, &files[3].1)]);

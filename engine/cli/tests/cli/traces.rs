@@ -1,4 +1,4 @@
-//! Traces: a real server, a real run, and a collector on this machine that reads what comes as OTLP says.
+//! Traces: a real server, a real run, and a collector on this machine that decodes OTLP.
 
 use std::{
     cell::RefCell,
@@ -128,7 +128,7 @@ fn of_kind(spans: &[Span], kind: u64) -> Vec<&Span> {
 }
 
 #[test]
-fn a_run_is_a_trace_with_the_names_of_the_conventions_and_a_retry_adds_to_it() {
+fn runs_are_conventional_traces_that_retries_extend() {
     let collector = Collector::start();
     let url = collector.url();
     let served = Served::with(&["--traces", &url, "--public-url", "https://ci.example/"]);
@@ -139,7 +139,7 @@ fn a_run_is_a_trace_with_the_names_of_the_conventions_and_a_retry_adds_to_it() {
     let spans = collector.spans(3);
     let root = of_kind(&spans, 2)[0];
     let head = served.bench.git(&["rev-parse", "HEAD"]);
-    let told = attributes(&root.0);
+    let recorded = attributes(&root.0);
     // The table of opentelemetry.io/docs/specs/semconv/cicd/cicd-spans, and of its resources.
     let url = format!("https://ci.example/runs/{id}");
     let expected = [
@@ -156,7 +156,7 @@ fn a_run_is_a_trace_with_the_names_of_the_conventions_and_a_retry_adds_to_it() {
         ("plue.event.type", "push"),
     ];
     for (name, value) in expected {
-        assert_eq!(told.get(name).map(String::as_str), Some(value), "{name} in {told:#?}");
+        assert_eq!(recorded.get(name).map(String::as_str), Some(value), "{name} in {recorded:#?}");
     }
     assert_eq!((root.text("name"), root.text("parentSpanId")), ("RUN CI", ""));
     assert_eq!(root.0["status"]["code"], 2);
@@ -170,21 +170,27 @@ fn a_run_is_a_trace_with_the_names_of_the_conventions_and_a_retry_adds_to_it() {
         assert_eq!(task.text("parentSpanId"), root.text("spanId"));
         assert!(task.nanos("startTimeUnixNano") >= root.nanos("startTimeUnixNano"));
         assert!(task.nanos("endTimeUnixNano") <= root.nanos("endTimeUnixNano"));
-        let told = attributes(&task.0);
+        let recorded = attributes(&task.0);
         let (name, well) = (task.text("name"), task.text("name") == "test");
         let attempt = format!("{id}:{name}:1:1");
-        assert_eq!(told["cicd.pipeline.task.name"], name);
-        assert_eq!(told["cicd.pipeline.task.type"], "bash");
-        assert_eq!(told["cicd.pipeline.task.run.id"], attempt);
-        assert_eq!(told["cicd.pipeline.task.run.url.full"], format!("{url}/attempts/{attempt}"));
-        assert_eq!(told["cicd.pipeline.task.run.result"], if well { "success" } else { "failure" });
-        assert_eq!(told.get("error.type").map(String::as_str), (!well).then_some("exit"));
-        assert!(!told["cicd.worker.id"].is_empty());
+        assert_eq!(recorded["cicd.pipeline.task.name"], name);
+        assert_eq!(recorded["cicd.pipeline.task.type"], "bash");
+        assert_eq!(recorded["cicd.pipeline.task.run.id"], attempt);
+        assert_eq!(
+            recorded["cicd.pipeline.task.run.url.full"],
+            format!("{url}/attempts/{attempt}")
+        );
+        assert_eq!(
+            recorded["cicd.pipeline.task.run.result"],
+            if well { "success" } else { "failure" }
+        );
+        assert_eq!(recorded.get("error.type").map(String::as_str), (!well).then_some("exit"));
+        assert!(!recorded["cicd.worker.id"].is_empty());
     }
     let test = tasks.iter().find(|task| task.text("name") == "test").unwrap();
     let word = format!("00-{}-{}-01", test.text("traceId"), test.text("spanId"));
     assert_eq!(served.log_of(&run, "test"), format!("trace {word}\na word that is ***\n"));
-    // What a step says is no business of a collector.
+    // Output of steps never reaches a collector.
     let body = collector.bodies.borrow().concat();
     assert!(!body.contains("hunter22") && !body.contains("a word that is"), "{body}");
 
@@ -196,14 +202,17 @@ fn a_run_is_a_trace_with_the_names_of_the_conventions_and_a_retry_adds_to_it() {
     let roots = of_kind(&spans, 2);
     assert_eq!(roots[1].text("traceId"), root.text("traceId"));
     assert_eq!(roots[1].text("parentSpanId"), root.text("spanId"));
-    let told = attributes(&roots[1].0);
-    assert_eq!((&*told["cicd.pipeline.result"], &*told["plue.run.retry"]), ("success", "1"));
+    let recorded = attributes(&roots[1].0);
+    assert_eq!(
+        (&*recorded["cicd.pipeline.result"], &*recorded["plue.run.retry"]),
+        ("success", "1")
+    );
     let ids: std::collections::BTreeSet<_> = spans.iter().map(|span| span.text("spanId")).collect();
     assert_eq!(ids.len(), 5);
 }
 
 #[test]
-fn a_run_that_is_asked_for_within_a_trace_goes_on_with_it() {
+fn runs_continue_the_trace_of_their_request() {
     let collector = Collector::start();
     let headers = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(headers.path(), "# of the collector\nAuthorization: Bearer c0llect\n").unwrap();
@@ -221,7 +230,7 @@ fn a_run_that_is_asked_for_within_a_trace_goes_on_with_it() {
         .bench
         .write(".plue.py", SMALL.replace("Small\",", "Small\", triggers=[Trigger.on_push()],"));
     served.push();
-    // Nobody asked within a trace, and none is sampled.
+    // The push has no trace context, and none is sampled.
     served.run(1);
     let body = r#"{"repository": "acme/app", "workflow": "Small"}"#;
     let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -246,8 +255,8 @@ fn a_run_that_is_asked_for_within_a_trace_goes_on_with_it() {
 }
 
 #[test]
-fn a_collector_that_is_away_changes_nothing_but_a_count() {
-    // Bound and closed again: nobody listens there.
+fn absent_collectors_only_raise_a_count() {
+    // Bound and closed again: a port without a listener.
     let gone = Collector::start().url();
     let mut served = Served::with(&["--traces", &gone]);
     served
@@ -265,7 +274,7 @@ fn a_collector_that_is_away_changes_nothing_but_a_count() {
     let pid = served.server.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     assert_eq!(served.server.wait().unwrap().code(), Some(0));
-    // Nobody is asked before a run is.
+    // The same on this machine, without a server.
     let bench = Bench::with(SMALL);
     bench
         .command(&["run"])
@@ -274,11 +283,11 @@ fn a_collector_that_is_away_changes_nothing_but_a_count() {
         .map(|s| assert!(s.success()))
         .unwrap();
     let nonsense = ["serve", "--traces", "collector:4318"];
-    bench.plue(&nonsense).ends(2).tells(&["traces.endpoint", "http"]);
+    bench.plue(&nonsense).ends(2).reports(&["traces.endpoint", "http"]);
 }
 
 #[test]
-fn a_run_on_this_machine_is_a_trace_too_if_a_collector_is_configured() {
+fn local_runs_are_traced_if_configured() {
     let collector = Collector::start();
     let bench = Bench::with(SMALL);
     let mut run = bench.command(&["run"]);

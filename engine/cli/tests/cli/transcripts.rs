@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use crate::{
     scripted::Scripted,
     serve::Served,
-    support::{Bench, Said},
+    support::{Bench, CliOutput},
 };
 
 const WORKFLOW: &str = "def workflow():
@@ -26,7 +26,7 @@ fn script() -> Json {
     ])
 }
 
-fn run(claude: &Scripted, bench: &Bench) -> Said {
+fn run(claude: &Scripted, bench: &Bench) -> CliOutput {
     claude.plue(bench, &["run"])
 }
 
@@ -85,11 +85,11 @@ fn transcripts_are_shown_and_searched() {
     bench.plue(&["transcript", "last", "--full"]).ends(0).shows(&["  130\n"]);
     let hits = bench.plue(&["transcript", "last", "--search", "12"]).ends(0).stdout;
     assert!(hits.lines().count() >= 11 && hits.contains("ask:3: 112\n"), "{hits}");
-    bench.plue(&["transcript", "last", "--search", "sk-ant"]).ends(0).tells(&["nowhere"]);
-    bench.plue(&["transcript", "last", "no"]).ends(0).tells(&["no has no transcript"]);
-    let told = bench.plue(&["transcript", "last", "--output", "json"]).ends(0).json();
+    bench.plue(&["transcript", "last", "--search", "sk-ant"]).ends(0).reports(&["nowhere"]);
+    bench.plue(&["transcript", "last", "no"]).ends(0).reports(&["no has no transcript"]);
+    let document = bench.plue(&["transcript", "last", "--output", "json"]).ends(0).json();
     let kinds: Vec<_> =
-        told["facts"].as_array().unwrap().iter().map(|it| &it["fact"]["fact"]).collect();
+        document["facts"].as_array().unwrap().iter().map(|it| &it["fact"]["fact"]).collect();
     assert_eq!(kinds, ["started", "answered", "result", "answered", "ended"]);
     let shown = bench.plue(&["transcript", "last", "--output", "json"]).ends(0).json();
     let result = &shown["results"][0];
@@ -115,8 +115,8 @@ fn transcripts_of_servers_are_shown() {
     let shown = served.remotely(&["transcript", "last", "ask"]).ends(0);
     shown.shows(&["> Look around.", "✓ bash", "Your key is ***."]);
     served.remotely(&["transcript", "last", "--search", "112"]).ends(0).shows(&["ask:3: 112\n"]);
-    let told = served.remotely(&["status", "last", "--output", "json"]).ends(0).json();
-    let run = told["run"]["id"].as_str().unwrap();
+    let document = served.remotely(&["status", "last", "--output", "json"]).ends(0).json();
+    let run = document["run"]["id"].as_str().unwrap();
     let attempts = served.get(&format!("/api/v1/runs/{run}/attempts"));
     let ask = attempts.as_array().unwrap().iter().find(|it| it["step"] == "ask").unwrap();
     let path = format!("/api/v1/runs/{run}/attempts/{}/transcript", ask["id"].as_str().unwrap());

@@ -28,7 +28,7 @@ fn row_3_04_transformers_are_tested_by_themselves() {
         bench.plue(&["test", "transform", ".plue.py", step, "--cases", "cases.json"])
     };
     let search = |output: serde_json::Value| json!({"steps": {"search": {"output": output}}});
-    // What goes in, computed from what the step before would have put out; and what comes out.
+    // The input, computed from the output of the step before, and the output.
     let given = search(json!({"files": ["a b", "$(touch pwned)"], "who": "x"}));
     let good = json!([{
         "name": "two files",
@@ -36,9 +36,9 @@ fn row_3_04_transformers_are_tested_by_themselves() {
         "input": {"env": {"FOUND": ["a b", "$(touch pwned)"], "WHO": "x"}},
         "output": {"count": 2, "first": "A B", "by": "me"},
     }]);
-    test("shape", good.clone()).ends(0).tells(&["1 cases: 1 passed, 0 failed"]);
+    test("shape", good.clone()).ends(0).reports(&["1 cases: 1 passed, 0 failed"]);
     // Each expectation can fail.
-    for (pointer, wrong, told) in [
+    for (pointer, wrong, expected) in [
         ("/0/input/env/WHO", json!("y"), "input"),
         ("/0/input/env/FOUND", json!(["a b"]), "input"),
         ("/0/input/env", json!({"NOBODY": "x"}), "NOBODY"),
@@ -48,23 +48,23 @@ fn row_3_04_transformers_are_tested_by_themselves() {
     ] {
         let mut bad = good.clone();
         *bad.pointer_mut(pointer).unwrap() = wrong;
-        let said = test("shape", bad).ends(1);
-        let told = if told == "input" { "env." } else { told };
-        said.tells(&["case `two files`: ", told, "0 passed, 1 failed"]);
+        let printed = test("shape", bad).ends(1);
+        let expected = if expected == "input" { "env." } else { expected };
+        printed.reports(&["case `two files`: ", expected, "0 passed, 1 failed"]);
     }
     // The prompt of an agent and its condition, without asking anybody.
-    let told = |count: u32, loud: bool, when: bool| {
+    let case = |count: u32, loud: bool, when: bool| {
         json!({"name": format!("{count}"), "given": {"steps": {"shape": {"output": {"count": count}}},
                "inputs": {"loud": loud}},
                "input": {"when": when, "prompt": {"inputs": {"files": count}}}})
     };
-    test("tell", json!([told(2, true, true), told(1, true, false), told(2, false, false)])).ends(0);
-    test("tell", json!([told(2, true, false)])).ends(1).tells(&["when is true, expected false"]);
-    let mut with_output = told(2, true, true);
+    test("tell", json!([case(2, true, true), case(1, true, false), case(2, false, false)])).ends(0);
+    test("tell", json!([case(2, true, false)])).ends(1).reports(&["when is true, expected false"]);
+    let mut with_output = case(2, true, true);
     with_output["output"] = json!("text");
-    test("tell", json!([with_output])).ends(2).tells(&["runs no program of its own"]);
-    test("nobody", good).ends(4).tells(&["search, shape, tell"]);
-    test("shape", json!([{"name": "x", "gven": 1}])).ends(2).tells(&["gven"]);
+    test("tell", json!([with_output])).ends(2).reports(&["runs no program of its own"]);
+    test("nobody", good).ends(4).reports(&["search, shape, tell"]);
+    test("shape", json!([{"name": "x", "gven": 1}])).ends(2).reports(&["gven"]);
     test("shape", json!([])).ends(2);
     // Nothing of the workflow ran, and nothing was recorded.
     assert!(!bench.repo().join("searched").exists() && !bench.repo().join("pwned").exists());

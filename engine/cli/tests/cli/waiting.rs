@@ -21,15 +21,15 @@ fn status(bench: &Bench) -> Json {
     bench.plue(&["status", "--output", "json"]).ends(0).json()
 }
 
-/// A run that waits for a decision and that nobody advances.
+/// A run that waits for a decision and that no process drives.
 fn asked(source: &str) -> Bench {
     let bench = Bench::with(source);
-    bench.plue(&["run", "--no-wait"]).ends(6).tells(&["plue approve"]);
+    bench.plue(&["run", "--no-wait"]).ends(6).reports(&["plue approve"]);
     bench
 }
 
 #[test]
-fn row_0_04_a_decision_between_two_processes_lets_the_run_go_on() {
+fn row_0_04_decisions_of_other_processes_continue_runs() {
     let bench = asked(ASKS);
     let shown = status(&bench);
     assert_eq!(shown["run"]["status"], "waiting");
@@ -40,12 +40,12 @@ fn row_0_04_a_decision_between_two_processes_lets_the_run_go_on() {
     bench.plue(&["resume"]).ends(0);
     let log = bench.plue(&["logs", "last", "ship"]).ends(0);
     assert_eq!(log.stdout, "to prod\n");
-    let told = bench.plue(&["explain", "last", "ask"]).ends(0);
-    assert!(told.stdout.contains("approved it"), "{}", told.stdout);
+    let output = bench.plue(&["explain", "last", "ask"]).ends(0);
+    assert!(output.stdout.contains("approved it"), "{}", output.stdout);
 }
 
 #[test]
-fn a_rejection_fails_the_run_and_says_who_and_why() {
+fn rejections_fail_runs_with_name_and_reason() {
     let bench = asked(ASKS);
     bench.plue(&["reject", "last", "ask", "--comment", "not on a Friday"]).ends(0);
     assert_eq!(bench.plue(&["resume"]).code, 1);
@@ -55,7 +55,7 @@ fn a_rejection_fails_the_run_and_says_who_and_why() {
 }
 
 #[test]
-fn answers_that_do_not_count_are_refused_with_their_exit_codes() {
+fn invalid_decisions_are_refused_with_exit_codes() {
     let bench = asked(ASKS);
     let cases: [(&[&str], i32, &str); 5] = [
         (&["approve", "last", "ask"], 2, "\"env\" is a required property"),
@@ -64,10 +64,10 @@ fn answers_that_do_not_count_are_refused_with_their_exit_codes() {
         (&["approve", "last", "zz"], 4, "no step `zz`"),
         (&["approve", "last", "build"], 2, "does not wait for a decision"),
     ];
-    for (args, code, said) in cases {
+    for (args, code, expected) in cases {
         let ran = bench.plue(args);
         assert_eq!(ran.code, code, "{args:?}: {}", ran.stderr);
-        assert!(ran.stderr.contains(said), "{args:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains(expected), "{args:?}: {}", ran.stderr);
     }
     bench.plue(&["approve", "last", "ask", "--field", "env=dev"]).ends(0);
     let twice = bench.plue(&["approve", "last", "ask", "--field", "env=dev"]);
@@ -110,11 +110,11 @@ fn a_token_that_is_none_is_not_found() {
     let refused = bench.plue(&["callback", "0000", "--output", "{}"]);
     assert_eq!(refused.code, 4, "{}", refused.stderr);
     let long = bench.plue_reading(&["callback", "-"], &"0".repeat(2_000));
-    long.ends(2).tells(&["a token has at most 1024 bytes"]);
+    long.ends(2).reports(&["a token has at most 1024 bytes"]);
 }
 
 #[test]
-fn row_3_17_a_workflow_runs_another_one_by_name_with_typed_inputs() {
+fn row_3_17_workflows_run_others_with_typed_inputs() {
     let bench = Bench::new();
     let outer = r#"
 def workflow():
@@ -148,7 +148,7 @@ def workflow(ctx):
 }
 
 #[test]
-fn retry_from_a_step_that_is_not_there_is_not_found() {
+fn retries_from_unknown_steps_are_not_found() {
     let bench = Bench::new();
     bench.write(".plue.py", crate::support::MIXED);
     assert_eq!(bench.plue(&["run"]).code, 1);
@@ -157,21 +157,21 @@ fn retry_from_a_step_that_is_not_there_is_not_found() {
     assert!(refused.stderr.contains("no step `zz`"), "{}", refused.stderr);
 }
 
-/// `plue run` is killed while it waits; the decision is given to nobody, and taken up.
+/// `plue run` is killed while it waits; the decision is stored, and the next driver takes it.
 #[test]
 fn row_0_04_a_wait_survives_a_kill() {
     let bench = Bench::with(ASKS);
     let mut run = bench.command(&["run"]).stderr(std::process::Stdio::null()).spawn().unwrap();
     let waits = |bench: &Bench| {
-        let said = bench.plue(&["status", "--output", "json"]);
-        said.code == 0 && said.json()["run"]["status"] == "waiting"
+        let output = bench.plue(&["status", "--output", "json"]);
+        output.code == 0 && output.json()["run"]["status"] == "waiting"
     };
     while !waits(&bench) {
         assert!(run.try_wait().unwrap().is_none(), "it ended without waiting");
     }
     run.kill().unwrap();
     run.wait().unwrap();
-    bench.plue(&["approve", "last", "ask", "--field", "env=dev"]).ends(0).tells(&["plue resume"]);
+    bench.plue(&["approve", "last", "ask", "--field", "env=dev"]).ends(0).reports(&["plue resume"]);
     bench.plue(&["resume"]).ends(0);
     assert_eq!(bench.plue(&["logs", "last", "ship"]).stdout, "to dev\n");
     assert_eq!(bench.plue(&["logs", "last", "build"]).stdout, "built\n");
@@ -179,7 +179,7 @@ fn row_0_04_a_wait_survives_a_kill() {
 
 /// A step that asks for more than the machine has, until the machine has it.
 #[test]
-fn row_2_05_an_over_ask_is_shown_while_it_waits_and_runs_when_there_is_more() {
+fn row_2_05_unschedulable_steps_wait_with_a_reason() {
     let source = r#"
 def workflow():
     return Plan(name="Train", steps=[
@@ -190,8 +190,8 @@ def workflow():
     let bench = Bench::with(source);
     let mut run = bench.command(&["run"]).stderr(std::process::Stdio::piped()).spawn().unwrap();
     let train = |bench: &Bench| {
-        let said = bench.plue(&["status", "--output", "json"]);
-        let steps = if said.code == 0 { said.json()["steps"].take() } else { json!([]) };
+        let output = bench.plue(&["status", "--output", "json"]);
+        let steps = if output.code == 0 { output.json()["steps"].take() } else { json!([]) };
         steps.as_array().unwrap().iter().find(|step| step["step"] == "train").cloned()
     };
     let why = "waits for a runner: asks for gpu=1; no runner of pool `default` has it";
@@ -201,9 +201,9 @@ def workflow():
     assert_eq!(train(&bench).unwrap()["status"], "queued");
     bench.plue(&["status"]).ends(0).shows(&[why]);
     bench.plue(&["explain", "last", "train"]).ends(0).shows(&[why]);
-    // It is told when it happens, which may be a moment after it was stored.
-    let mut said = BufReader::new(run.stderr.take().unwrap()).lines();
-    assert!(said.any(|line| line.unwrap().contains(why)), "it ended and told nothing");
+    // It is printed a moment after it was stored.
+    let mut lines = BufReader::new(run.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains(why)), "it ended and printed nothing");
     run.kill().unwrap();
     run.wait().unwrap();
     let wrong = bench.command(&["resume"]).env("PLUE_RUNNER_RESOURCES", "gpu").output().unwrap();
@@ -216,7 +216,7 @@ def workflow():
 
 /// A service that the step asks for, and one that no machine has.
 #[test]
-fn a_step_has_its_services_and_one_that_cannot_start_fails_it_with_a_code() {
+fn services_that_cannot_start_fail_their_step() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let source = format!(
         r#"
@@ -238,7 +238,7 @@ def workflow():
         "{}",
         log.stdout
     );
-    let told = bench.plue(&["explain", "last", "without"]).ends(0);
-    told.shows(&["PLUE-R0001", "postgres:16", "start no containers"]);
+    let output = bench.plue(&["explain", "last", "without"]).ends(0);
+    output.shows(&["PLUE-R0001", "postgres:16", "start no containers"]);
     assert!(!bench.repo().join("ran").exists());
 }

@@ -1,5 +1,5 @@
-//! What somebody who watches a server sees of a run: the seven edges of the first diagram, the events of
-//! a run in their order, and the numbers that Prometheus scrapes.
+//! Runs as seen from outside a server: the seven edges of the first diagram, the events in their order,
+//! and the metrics that Prometheus scrapes.
 
 use serde_json::{Value as Json, json};
 
@@ -37,7 +37,7 @@ fn events(stream: &str) -> Vec<String> {
     let mut names = Vec::new();
     for (_, fact) in facts(stream) {
         for name in fact["events"].as_array().unwrap() {
-            // Told only if something else is settled before the step has started.
+            // Sent only if something else is settled before the step has started.
             if name == "step.assigned" {
                 continue;
             }
@@ -50,7 +50,7 @@ fn events(stream: &str) -> Vec<String> {
 
 /// Each hand-over (row 0.02 of docs/conformance.md) leaves something that can be seen, in its order.
 #[test]
-fn row_0_02_each_of_the_seven_edges_is_an_event_or_a_row_that_can_be_seen() {
+fn row_0_02_each_edge_is_a_visible_record() {
     let mut served = Served::start();
     served.bench.write(".plue.py", WORKFLOW);
     served.push();
@@ -62,21 +62,21 @@ fn row_0_02_each_of_the_seven_edges_is_an_event_or_a_row_that_can_be_seen() {
     assert_eq!(registered[0]["workflow"], "Watched", "{registered}");
     // Engine → broker → control plane: a stream that anybody may take up where he left it.
     let (_, stream) = served.ask("GET", &format!("/api/v1/runs/{id}/events"), None);
-    let told = facts(&stream);
-    let rest = format!("/api/v1/runs/{id}/events?after={}", told[1].0);
-    assert_eq!(facts(&served.ask("GET", &rest, None).1), told[2..]);
+    let sent = facts(&stream);
+    let rest = format!("/api/v1/runs/{id}/events?after={}", sent[1].0);
+    assert_eq!(facts(&served.ask("GET", &rest, None).1), sent[2..]);
     let place = |fact: &str| {
         let is = |(_, data): &(u64, Json)| {
             data["fact"]["fact"] == fact
                 && data["fact"].get("step").is_none_or(|step| step == "one")
         };
-        told.iter().position(is).unwrap_or_else(|| panic!("no {fact} in {told:#?}"))
+        sent.iter().position(is).unwrap_or_else(|| panic!("no {fact} in {sent:#?}"))
     };
     // Engine → executor, and its result back.
     let (dispatched, result) = (place("attempt_queued"), place("attempt_ended"));
     assert!(place("run_started") < dispatched && dispatched < result);
     assert!(result < place("step_ended") && place("step_ended") < place("run_ended"));
-    assert_eq!(told[result].1["fact"]["output"], json!({"n": 1}));
+    assert_eq!(sent[result].1["fact"]["output"], json!({"n": 1}));
     let attempts = get("/attempts");
     let one = attempts.as_array().unwrap().iter().find(|one| one["step"] == "one").unwrap();
     assert!(one["runner"].as_str().is_some_and(|runner| !runner.is_empty()), "{one}");
@@ -88,13 +88,13 @@ fn row_0_02_each_of_the_seven_edges_is_an_event_or_a_row_that_can_be_seen() {
     served.serve();
     assert_eq!(served.get(&format!("/api/v1/runs/{id}/status")), status);
     assert_eq!(served.get(&format!("/api/v1/runs/{id}/journal")), journal);
-    let kept: Vec<_> = told.iter().map(|(_, data)| data.clone()).collect();
+    let kept: Vec<_> = sent.iter().map(|(_, data)| data.clone()).collect();
     assert_eq!(journal["items"], json!(kept));
 }
 
 /// Row 0.03 of docs/conformance.md: started, dispatched, result, succeeded, progress.
 #[test]
-fn row_0_03_the_events_of_a_run_come_in_this_order() {
+fn row_0_03_events_of_runs_are_ordered() {
     let served = Served::start();
     served.bench.write(".plue.py", WORKFLOW);
     served.push();
@@ -136,7 +136,7 @@ fn shape(metrics: &str) -> Vec<String> {
 }
 
 #[test]
-fn row_2_07_progress_comes_as_it_happens_runs_stay_and_a_scrape_has_this_shape() {
+fn row_2_07_progress_is_live_and_metrics_are_stable() {
     let served = Served::start();
     let gated =
         WORKFLOW.replace("echo printed;", "echo printed; until test -e go; do sleep 0.01; done;");
@@ -148,14 +148,14 @@ fn row_2_07_progress_comes_as_it_happens_runs_stay_and_a_scrape_has_this_shape()
             break id.to_owned();
         }
     };
-    // The step waits for us: what is told now is told while the run goes on.
-    let mut heard = served.listen(&format!("/api/v1/runs/{id}/events"));
-    heard.until("step.started");
+    // The step waits for this test, so events received now come from a live run.
+    let mut events = served.listen(&format!("/api/v1/runs/{id}/events"));
+    events.until("step.started");
     let status = served.get(&format!("/api/v1/runs/{id}/status"));
     assert_eq!(status["run"]["status"], "running", "{status}");
     let workspace = served.bench.state().join("workspaces").join(&id);
     std::fs::write(workspace.join("go"), "").unwrap();
-    heard.until("run.ended");
+    events.until("run.ended");
     // History.
     let run = served.run(1);
     assert_eq!((&run["id"], &run["status"]), (&json!(id), &json!("success")));

@@ -1,4 +1,4 @@
-//! `plue webhook`: a receiver on this machine is told what happens to runs, whatever becomes of the server.
+//! `plue webhook`: a receiver on this machine gets the events of runs, even if the server is killed.
 
 use std::{
     collections::BTreeMap,
@@ -25,7 +25,7 @@ def workflow():
 
 struct Receiver(TcpListener);
 
-/// What came; it is answered when the test says so.
+/// A received request; the test decides on its answer.
 struct Came {
     stream: TcpStream,
     headers: BTreeMap<String, String>,
@@ -104,7 +104,7 @@ fn stop(served: &mut Served) {
 }
 
 #[test]
-fn row_0_04_people_are_told_that_a_run_waits_for_them_and_what_became_of_it() {
+fn row_0_04_webhooks_report_waits_and_outcomes() {
     let (served, receiver) = (served(), Receiver::start());
     let wanted = ["approval.requested", "approval.decided", "step.ended", "run.ended"];
     let mut args = vec!["webhook", "add", "--repo", "acme/app"];
@@ -123,21 +123,21 @@ fn row_0_04_people_are_told_that_a_run_waits_for_them_and_what_became_of_it() {
     let path = data["request"]["api_url"].as_str().unwrap();
     assert_eq!(path, format!("/api/v1/runs/{run}/steps/ship/decision"));
     served.remotely(&["approve", &run, "ship"]).ends(0);
-    let told = receiver.until(&["approval.decided", "run.ended"], &secret);
-    let decision = &told["approval.decided"]["data"]["decision"];
+    let received = receiver.until(&["approval.decided", "run.ended"], &secret);
+    let decision = &received["approval.decided"]["data"]["decision"];
     assert_eq!(decision["approve"], true);
-    assert_eq!(told["run.ended"]["data"]["status"], "success");
-    for message in asked.values().chain(told.values()) {
+    assert_eq!(received["run.ended"]["data"]["status"], "success");
+    for message in asked.values().chain(received.values()) {
         assert!(!message.to_string().contains("canary"), "{message}");
     }
 }
 
 #[test]
-fn what_was_committed_is_told_although_the_server_was_killed_before_and_while_it_told() {
+fn committed_events_are_sent_despite_killed_servers() {
     let (mut served, receiver) = (served(), Receiver::start());
     let made = served.bench.plue(&["webhook", "add", &receiver.url(), "--event", "run.ended"]);
     let secret = Secret::read(made.ends(0).stdout.trim()).unwrap();
-    // Between the commit and the sending: nobody is there who could send.
+    // Between the commit and the sending, no server runs.
     stop(&mut served);
     served.bench.write(".plue.py", SMALL);
     served.bench.commit();
@@ -169,13 +169,13 @@ fn what_was_committed_is_told_although_the_server_was_killed_before_and_while_it
 }
 
 #[test]
-fn webhooks_are_managed_the_same_with_a_server_and_without() {
+fn webhooks_are_managed_with_and_without_servers() {
     let (served, receiver) = (served(), Receiver::start());
     let url = receiver.url();
     for inner in ["http://10.0.0.1/x", "http://[::ffff:169.254.169.254]/", "http://0xa000001/"] {
         let args = ["webhook", "add", inner, "--event", "run.ended"];
-        served.remotely(&args).ends(2).tells(&["PLUE-R0002"]);
-        served.bench.plue(&args).ends(2).tells(&["PLUE-R0002", "calls.allow"]);
+        served.remotely(&args).ends(2).reports(&["PLUE-R0002"]);
+        served.bench.plue(&args).ends(2).reports(&["PLUE-R0002", "calls.allow"]);
     }
     served.remotely(&["webhook", "add", "https://a:b@c.example", "--event", "run.ended"]).ends(2);
     served.remotely(&["webhook", "add", &url, "--event", "run.exploded"]).ends(2);

@@ -15,7 +15,7 @@ tasks:
 ";
 
 #[test]
-fn row_2_01_a_flow_in_yaml_runs_and_its_values_stay_data() {
+fn row_2_01_yaml_flows_run_with_values_as_data() {
     let bench = Bench::new();
     bench.write("flow.plue.yaml", FLOW);
     bench.commit();
@@ -28,12 +28,12 @@ fn row_2_01_a_flow_in_yaml_runs_and_its_values_stay_data() {
 }
 
 #[test]
-fn row_2_03_every_problem_has_its_place_the_line_and_a_caret() {
+fn row_2_03_problems_show_line_and_caret() {
     let bench = Bench::new();
     let text = "name: x\ntasks:\n  - id: a\n    agnet: coder\n  - {id: b, run: \"true\", condition: a.stauts == 'x'}\n";
     bench.write("bad.plue.yaml", text);
-    let said = bench.plue(&["validate", "bad.plue.yaml"]).ends(3);
-    said.tells(&[
+    let output = bench.plue(&["validate", "bad.plue.yaml"]).ends(3);
+    output.reports(&[
         "error[PLUE-S0018]: task `a` has no key `agnet`",
         "--> bad.plue.yaml:4:5",
         "  4 |     agnet: coder",
@@ -45,7 +45,7 @@ fn row_2_03_every_problem_has_its_place_the_line_and_a_caret() {
 }
 
 #[test]
-fn row_2_28_workflows_of_claude_are_found_beside_ours_and_a_broken_one_hides_none() {
+fn row_2_28_workflows_of_claude_are_listed_despite_broken_ones() {
     let bench = Bench::new();
     bench.write(".claude/workflows/a.yml", FLOW);
     bench.write(
@@ -62,7 +62,7 @@ fn row_2_28_workflows_of_claude_are_found_beside_ours_and_a_broken_one_hides_non
 }
 
 #[test]
-fn a_printed_plan_is_a_workflow_with_the_same_hash() {
+fn printed_plans_are_workflows_of_equal_hash() {
     let bench = Bench::new();
     bench.write("flow.plue.yaml", FLOW);
     let plan = bench.plue(&["plan", "flow.plue.yaml", "--output", "json"]).ends(0);
@@ -75,7 +75,7 @@ fn a_printed_plan_is_a_workflow_with_the_same_hash() {
 }
 
 #[test]
-fn no_evaluator_is_started_for_a_file_that_needs_none() {
+fn yaml_files_start_no_evaluator() {
     let bench = Bench::new();
     bench.write("flow.plue.yaml", FLOW);
     let mut command = bench.command(&["plan", "flow.plue.yaml"]);

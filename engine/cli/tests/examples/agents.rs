@@ -57,14 +57,14 @@ fn scripted(copy: &Copy, workflow: &str, lines: &[&str]) {
         command.env_remove(name);
     }
     let output = command.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
+    let stdout = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{workflow}: {said}{errors}");
-    assert!(said.contains(&format!("claude/{workflow}.json")), "{workflow}: {said}");
+    assert!(output.status.success(), "{workflow}: {stdout}{errors}");
+    assert!(stdout.contains(&format!("claude/{workflow}.json")), "{workflow}: {stdout}");
     let mut rest = &*errors;
     for line in lines {
         let Some((_, behind)) = rest.split_once(line) else {
-            panic!("{workflow}: no `{line}` where it should be: {said}{errors}");
+            panic!("{workflow}: no `{line}` where it should be: {stdout}{errors}");
         };
         rest = behind;
     }

@@ -92,14 +92,14 @@ fn row_1_33_the_seed_example_runs_verbatim() {
     assert_eq!(lines, ["1 test", "2 build, review"]);
     crate::golden::check_needs("seed");
     let run = copy.plue(&["run"]);
-    let said = text(&run);
-    assert_eq!(run.status.code(), Some(1), "{said}");
-    assert!(said.contains("test   ✓ success") && said.contains("build  ✓ success"), "{said}");
-    assert!(said.contains("review ✗ failed") && said.contains("PLUE-L0001"), "{said}");
+    let stdout = text(&run);
+    assert_eq!(run.status.code(), Some(1), "{stdout}");
+    assert!(stdout.contains("test   ✓ success") && stdout.contains("build  ✓ success"), "{stdout}");
+    assert!(stdout.contains("review ✗ failed") && stdout.contains("PLUE-L0001"), "{stdout}");
 }
 
 #[test]
-fn monorepo_after_a_push_tests_what_it_changed_and_what_needs_that() {
+fn monorepo_pushes_test_changes_and_dependents() {
     let copy = Copy::of(plue(), "monorepo");
     let planned = |paths: &[&str]| {
         for path in paths {
@@ -120,7 +120,7 @@ fn monorepo_after_a_push_tests_what_it_changed_and_what_needs_that() {
 }
 
 #[test]
-fn deploy_to_production_has_one_step_more_and_no_other_place_is_known() {
+fn production_deploys_have_an_extra_step() {
     let copy = Copy::of(plue(), "deploy");
     let plan = levels(&copy.plan(&["--input", "where=production"]));
     let lines: Vec<&str> = plan.lines().skip(1).collect();
@@ -134,9 +134,9 @@ fn ids_after_push(copy: &Copy) -> Vec<String> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(br#"{"type": "push"}"#).unwrap();
-    let said = child.wait_with_output().unwrap();
+    let output = child.wait_with_output().unwrap();
     let plan: serde_json::Value =
-        serde_json::from_slice(&said.stdout).unwrap_or_else(|_| panic!("{}", text(&said)));
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output)));
     let steps = plan["steps"].as_array().unwrap().iter();
     steps.map(|step| step["id"].as_str().unwrap().to_owned()).collect()
 }

@@ -8,7 +8,7 @@ const PLANS: usize = 100;
 /// A fifth of the thousand evaluations; all of them, with both build profiles, are `cargo run -p
 /// plue-cli --example thousand_hashes`.
 #[test]
-fn row_1_35_two_hundred_evaluations_under_all_circumstances_give_the_expected_hashes() {
+fn row_1_35_two_hundred_evaluations_give_the_expected_hashes() {
     let places = Places::new();
     let plue = places.programs(plue(), 0);
     let wrong: Vec<String> =

@@ -29,9 +29,9 @@ fn row_0_18_first_runs_need_no_key() {
         command.env_remove(name);
     }
     let output = command.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
+    let stdout = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}{errors}");
-    assert!(said.contains("Scripted answers; set ANTHROPIC_API_KEY for Claude"), "{said}");
-    assert!(format!("{said}{errors}").contains("scripted answer, no model"), "{said}{errors}");
+    assert!(output.status.success(), "{stdout}{errors}");
+    assert!(stdout.contains("Scripted answers; set ANTHROPIC_API_KEY for Claude"), "{stdout}");
+    assert!(format!("{stdout}{errors}").contains("scripted answer, no model"), "{stdout}{errors}");
 }

@@ -1,4 +1,4 @@
-//! What an example's plan and run look like, without what differs from run to run: the texts of its
+//! The plan and the run of an example without the parts that differ between runs: the texts of its
 //! `expected/` folder. Used by the tests, which compare, and by `bless_examples`, which writes.
 //!
 //! Must not know the examples by name, except for the programs they need.
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 /// The files of an `expected/` folder.
 pub(crate) const FILES: [&str; 3] = ["plan.json", "levels.txt", "run.txt"];
 
-/// What a step needs beside bash: the example, the program, the Debian packages.
+/// Programs that steps need besides bash: the example, the program, the Debian packages.
 const NEEDS: [(&str, &str, &str); 7] = [
     ("seed", "node", "nodejs"),
     ("seed", "npm", "npm"),
@@ -67,7 +67,7 @@ pub(crate) fn names() -> Vec<String> {
     names
 }
 
-/// Says which package is missing, so that no example is left out in silence.
+/// Panics with the missing package, so that no example is skipped silently.
 pub(crate) fn check_needs(name: &str) {
     for (_, program, package) in NEEDS.iter().filter(|(example, ..)| *example == name) {
         let status = Command::new(program)
@@ -138,18 +138,22 @@ impl Copy {
 
     /// The canonical plan, as `plue plan --output json` prints it.
     pub(crate) fn plan(&self, more: &[&str]) -> Vec<u8> {
-        let said = self.plue(&[["plan", "--output", "json"].as_slice(), more].concat());
-        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
-        said.stdout
+        let output = self.plue(&[["plan", "--output", "json"].as_slice(), more].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
     }
 
-    /// How the run of the workflow ended.
+    /// The status of the workflow's run, its steps and its output.
     pub(crate) fn run(&self) -> String {
-        let said = self.plue(&["run"]);
-        let code = said.status.code().unwrap_or(-1);
+        let output = self.plue(&["run"]);
+        let code = output.status.code().unwrap_or(-1);
         let status = self.plue(&["status", "last", "--output", "json"]);
         let document: Option<Json> = serde_json::from_slice(&status.stdout).ok();
-        assert!(document.is_some(), "plue run said:\n{}", String::from_utf8_lossy(&said.stderr));
+        assert!(
+            document.is_some(),
+            "plue run printed:\n{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         self.normalised(code, &document.unwrap())
     }
 
@@ -170,7 +174,7 @@ impl Copy {
             }
             let output = match &step["output"] {
                 Json::Null => None,
-                Json::String(printed) => printed.lines().last().map(steady),
+                Json::String(printed) => printed.lines().last().map(without_times),
                 object => Some(object.to_string()),
             };
             if let Some(output) = output {
@@ -204,7 +208,7 @@ pub(crate) fn take(plue: &Path, name: &str) -> [Vec<u8>; 3] {
 }
 
 /// A line without measured times: a decimal number, with or without a unit, becomes `TIME`.
-fn steady(line: &str) -> String {
+fn without_times(line: &str) -> String {
     let is_time = |word: &str| {
         let number = word.trim_end_matches(|c: char| c.is_ascii_alphabetic() || ",;)".contains(c));
         number.contains('.') && number.parse::<f64>().is_ok()
@@ -223,7 +227,7 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) {
         let entry = entry.unwrap();
         let (name, target) = (entry.file_name(), to.join(entry.file_name()));
         if entry.file_type().unwrap().is_dir() {
-            // What a person's own try of the example left behind is not part of it.
+            // Leftovers of a user's own run are not part of the example.
             if !["expected", "target", "dist", "node_modules", "__pycache__"]
                 .iter()
                 .any(|n| name == *n)

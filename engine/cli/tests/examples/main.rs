@@ -1,8 +1,8 @@
 //! The examples, as a person tries them: copied, committed, planned and run by the real `plue`.
 //!
 //! Each folder's `expected/` holds its plan byte for byte and how its run ended. After an intended
-//! change, `cargo run -p plue-cli --example bless_examples` writes them anew. Nothing here talks to
-//! anything but this machine.
+//! change, `cargo run -p plue-cli --example bless_examples` rewrites them. The tests use no
+//! network.
 
 #[cfg(test)]
 mod agents;

@@ -1,12 +1,12 @@
 //! The programs under test.
 //!
-//! `plue` starts `plue-runner` and `plue-evaluator`, which lie beside it. Cargo gives a test only the
+//! `plue` starts `plue-runner` and `plue-evaluator`, from its own folder. Cargo gives a test only the
 //! binaries of its own package, so these are built here if they are missing; if they are there they
 //! are taken as they are, because `make test` builds the whole workspace first.
 
 use std::{path::Path, process::Command, sync::Once};
 
-/// The path of `plue`, with its two companions beside it.
+/// The path of `plue`, with its two companions in the same folder.
 pub(crate) fn plue() -> &'static Path {
     static BUILT: Once = Once::new();
     let plue = Path::new(env!("CARGO_BIN_EXE_plue"));

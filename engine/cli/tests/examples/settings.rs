@@ -25,7 +25,7 @@ const USERS: [&str; 2] = ["ada", "nobody"];
 const SEEDS: [&str; 11] =
     ["0", "1", "2", "3", "42", "1000", "65535", "99999", "123456", "4294967295", "random"];
 /// The user that owns nothing, on every Linux.
-const NOBODY: u32 = 65_534;
+const UNPRIVILEGED: u32 = 65_534;
 
 /// Copies of every example in directories of different names, readable for everyone.
 pub(crate) struct Places {
@@ -61,7 +61,7 @@ impl Places {
     }
 
     /// Plans one example under the circumstances of this number; two evaluations, because every plan
-    /// is made twice with different hash seeds. An error says what differs.
+    /// is made twice with different hash seeds. An error names the difference.
     pub(crate) fn plan(&self, plue: &Path, number: usize) -> Result<(), String> {
         let name = &self.names[number % self.names.len()];
         // Another walk through the settings for each round through the examples.
@@ -79,18 +79,18 @@ impl Places {
         let user = USERS[turn % USERS.len()];
         command.env("USER", user);
         if user == "nobody" && rustix::process::geteuid().is_root() {
-            command.uid(NOBODY).gid(NOBODY);
-            std::os::unix::fs::chown(home.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+            command.uid(UNPRIVILEGED).gid(UNPRIVILEGED);
+            std::os::unix::fs::chown(home.path(), Some(UNPRIVILEGED), Some(UNPRIVILEGED)).unwrap();
         }
         command.current_dir(if turn.is_multiple_of(2) { Path::new("/") } else { &repo });
-        let said = command.stdin(Stdio::null()).output().unwrap();
-        let found = format!("sha256:{}", hex::encode(Sha256::digest(&said.stdout)));
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        let found = format!("sha256:{}", hex::encode(Sha256::digest(&output.stdout)));
         let expected = golden::root().join(name).join("expected/levels.txt");
         let expected = std::fs::read_to_string(expected).unwrap_or_default();
-        if said.status.success() && expected.lines().next() == Some(&found) {
+        if output.status.success() && expected.lines().next() == Some(&found) {
             return Ok(());
         }
-        let stderr = String::from_utf8_lossy(&said.stderr);
+        let stderr = String::from_utf8_lossy(&output.stderr);
         Err(format!("{name} is {found}, not as expected, with {command:?}\n{stderr}"))
     }
 }

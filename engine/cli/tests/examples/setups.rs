@@ -161,8 +161,8 @@ fn id(printed: &str) -> &str {
 }
 
 fn statuses(copy: &Copy, run: &str) -> String {
-    let said = copy.plue(&["status", run, "--output", "json"]);
-    let document: Json = serde_json::from_slice(&said.stdout).unwrap_or_default();
+    let output = copy.plue(&["status", run, "--output", "json"]);
+    let document: Json = serde_json::from_slice(&output.stdout).unwrap_or_default();
     let steps = document["steps"].as_array().cloned().unwrap_or_default();
     let word = |step: &Json, key: &str| step[key].as_str().unwrap_or("?").to_owned();
     let steps = steps.iter().map(|step| [word(step, "step"), word(step, "status")].join(" "));
@@ -173,14 +173,14 @@ fn statuses(copy: &Copy, run: &str) -> String {
 fn wrong(set_up: &SetUp, copy: &Copy, run: &Output) -> Option<String> {
     let printed = text(run);
     let steps = statuses(copy, id(&printed));
-    let is_said = set_up.prints.iter().all(|text| printed.contains(text));
-    let is_right = run.status.code() == Some(set_up.exit) && steps == set_up.steps && is_said;
+    let is_printed = set_up.prints.iter().all(|text| printed.contains(text));
+    let is_right = run.status.code() == Some(set_up.exit) && steps == set_up.steps && is_printed;
     (!is_right)
         .then(|| format!("{}: {:?}, steps: {steps}\n{printed}", set_up.run, run.status.code()))
 }
 
 #[test]
-fn setups_end_as_the_table_says() {
+fn setups_end_as_listed() {
     let mut found = Vec::new();
     for some in TABLE.chunks(AT_ONCE) {
         let started: Vec<_> = some
@@ -225,8 +225,8 @@ fn setups_are_all_tested_and_listed() {
 fn caches_are_restored_by_the_second_run() {
     let copy = Copy::of(plue(), "setups");
     let run = |expected: &str| {
-        let said = copy.plue(&["run", "cached-dependencies"]);
-        assert!(said.status.success() && text(&said).contains(expected), "{}", text(&said));
+        let output = copy.plue(&["run", "cached-dependencies"]);
+        assert!(output.status.success() && text(&output).contains(expected), "{}", text(&output));
         std::fs::remove_dir_all(copy.repo().join(".deps")).unwrap();
     };
     run("| installed");
@@ -237,10 +237,10 @@ fn caches_are_restored_by_the_second_run() {
 fn unchanged_files_take_the_first_result() {
     let copy = Copy::of(plue(), "setups");
     let run = || {
-        let said = text(&copy.plue(&["run", "unchanged-is-skipped"]));
-        assert!(said.contains("| # THE SHOP"), "{said}");
+        let stdout = text(&copy.plue(&["run", "unchanged-is-skipped"]));
+        assert!(stdout.contains("| # THE SHOP"), "{stdout}");
         std::fs::remove_dir_all(copy.repo().join("out")).unwrap();
-        said.contains("| compiled")
+        stdout.contains("| compiled")
     };
     assert_eq!([run(), run()], [true, false]);
 }
@@ -252,8 +252,8 @@ fn approved_docs_are_published() {
     assert_eq!(waits.status.code(), Some(6), "{}", text(&waits));
     assert!(text(&waits).contains("Publish 1 page(s)?"), "{}", text(&waits));
     for args in [["approve", "last", "look"].as_slice(), &["resume", "last"]] {
-        let said = copy.plue(args);
-        assert!(said.status.success(), "{args:?}: {}", text(&said));
+        let output = copy.plue(args);
+        assert!(output.status.success(), "{args:?}: {}", text(&output));
     }
     assert_eq!(statuses(&copy, "last"), "docs success, look success, publish success");
 }
@@ -262,8 +262,8 @@ fn approved_docs_are_published() {
 fn versions_come_from_tags() {
     let copy = Copy::of(plue(), "setups");
     let run = |expected: &str| {
-        let said = copy.plue(&["run", "version-from-git"]);
-        assert!(said.status.success() && text(&said).contains(expected), "{}", text(&said));
+        let output = copy.plue(&["run", "version-from-git"]);
+        assert!(output.status.success() && text(&output).contains(expected), "{}", text(&output));
     };
     copy.git(&["tag", "v1.4.0"]);
     run("| VERSION = \"1.4.0\"\n");

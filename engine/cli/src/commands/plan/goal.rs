@@ -334,7 +334,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_block_of_the_last_answer_is_the_workflow() {
+    fn the_last_block_is_the_workflow() {
         let fenced = "First:\n```yaml\nname: a\n```\nNo, better:\n```yaml\nname: b\n```\nDone.";
         assert_eq!(workflow_text(fenced), "name: b\n");
         assert_eq!(workflow_text("name: c\n"), "name: c\n");

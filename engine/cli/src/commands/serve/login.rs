@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_is_not_understood_starts_no_server() {
+    fn unknown_rules_refuse_the_server() {
         let good = r#"{group = "dev", role = "writer", repo = "acme/app"}"#;
         assert_eq!(refusal(&config(good)), None);
         for (rules, why) in [

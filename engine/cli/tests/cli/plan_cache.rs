@@ -14,13 +14,13 @@ def workflow(ctx):
 /// The steps of a run of the only workflow.
 fn steps(bench: &Bench) -> Vec<String> {
     bench.plue(&["run", "--quiet"]).ends(0);
-    let said = bench.plue(&["status", "last", "--output", "json"]).ends(0).json();
-    let steps = said["steps"].as_array().unwrap();
+    let document = bench.plue(&["status", "last", "--output", "json"]).ends(0).json();
+    let steps = document["steps"].as_array().unwrap();
     steps.iter().map(|step| step["step"].as_str().unwrap().to_owned()).collect()
 }
 
 #[test]
-fn a_kept_plan_counts_only_while_the_files_that_it_was_made_from_are_the_same() {
+fn cached_plans_expire_with_changes_of_their_files() {
     let bench = Bench::with(LINES);
     bench.write("names.txt", "one two");
     bench.commit();
@@ -36,7 +36,7 @@ fn a_kept_plan_counts_only_while_the_files_that_it_was_made_from_are_the_same() 
 }
 
 #[test]
-fn a_file_that_was_planned_before_needs_no_evaluator() {
+fn cached_plans_need_no_evaluator() {
     let bench = Bench::with(LINES);
     bench.write("names.txt", "one");
     bench.commit();

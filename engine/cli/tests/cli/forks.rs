@@ -1,6 +1,6 @@
-//! Pull requests of forks, from a signed delivery to what runs of them and where.
+//! Pull requests from forks: from a signed delivery to what runs, and where.
 //!
-//! Where bubblewrap does not work, the tests that need it say that they have proven nothing, and pass.
+//! Tests that need bubblewrap print `NOT PROVEN` and pass on machines where it does not work.
 
 use std::path::PathBuf;
 
@@ -28,7 +28,7 @@ def workflow():
     ])
 "#;
 
-/// Whether this machine can wall strangers off; says so if not.
+/// Whether this machine can isolate untrusted runs; prints `NOT PROVEN` if not.
 pub(crate) fn own_isolation(bench: &Bench) -> bool {
     let doctor: Json =
         serde_json::from_str(&bench.plue(&["doctor", "--output", "json"]).stdout).unwrap();
@@ -46,7 +46,7 @@ fn workspaces(bench: &Bench) -> Vec<PathBuf> {
     folders.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
 }
 
-/// The workspace in which a step says that it runs, and that was not told to go on.
+/// A workspace whose step has created `up` and waits for `go`.
 fn waiting(bench: &Bench) -> PathBuf {
     loop {
         let all = workspaces(bench);
@@ -59,7 +59,7 @@ fn waiting(bench: &Bench) -> PathBuf {
 }
 
 #[test]
-fn what_asks_for_nothing_new_runs_at_once_in_its_own_pool_and_outlives_the_server() {
+fn harmless_forks_run_isolated_and_survive_restarts() {
     let forge = Forge::start();
     let mut served = Served::start(&forge);
     if !own_isolation(&served.bench) {
@@ -68,12 +68,12 @@ fn what_asks_for_nothing_new_runs_at_once_in_its_own_pool_and_outlives_the_serve
     served.bench.write(".plue.py", PLAIN);
     served.bench.write("src.txt", "theirs\n");
     let base = served.push("refs/heads/main");
-    served.bench.write("src.txt", "a stranger's\n");
+    served.bench.write("src.txt", "a fork's\n");
     let head = served.push("refs/pull/7/head");
     served.deliver("d1", "opened", "eve/app", (&base, &head));
     forge.status(&head, "plue/required", "pending");
     let workspace = waiting(&served.bench);
-    // Told to the end: what dies while it tells is told again by others only after minutes.
+    // Wait for the report: one interrupted here is repeated only after minutes.
     forge.comment("CI");
     let token = served.bench.plue(&["token", "create", "--name", "t", "--role", "reader"]).ends(0);
     let token = token.stdout.trim().to_owned();
@@ -84,12 +84,12 @@ fn what_asks_for_nothing_new_runs_at_once_in_its_own_pool_and_outlives_the_serve
     forge.status(&head, "plue/required", "success");
     let bench = &served.bench;
     let log = bench.plue(&["logs", "last", "test"]).ends(0).stdout;
-    assert!(log.contains("plue\n") && log.contains("a stranger's\n"), "{log}");
+    assert!(log.contains("plue\n") && log.contains("a fork's\n"), "{log}");
     assert!(!log.contains("cached"), "{log}");
     let log = bench.plue(&["logs", "last", "more"]).ends(0).stdout;
     assert!(log.contains("plue"), "{log}");
     let kept = bench.plue(&["artifacts", "last", "--get", "out.txt"]).ends(0);
-    assert_eq!(kept.stdout, "a stranger's\n");
+    assert_eq!(kept.stdout, "a fork's\n");
     // Its own cache is there the next time.
     bench.write("src.txt", "again\n");
     let next = served.push("refs/pull/7/head");
@@ -104,7 +104,7 @@ fn what_asks_for_nothing_new_runs_at_once_in_its_own_pool_and_outlives_the_serve
 }
 
 #[test]
-fn what_newly_reaches_something_waits_and_the_forge_is_told_for_what() {
+fn forks_with_new_access_wait_for_approval() {
     let forge = Forge::start();
     let served = Served::start(&forge);
     if !own_isolation(&served.bench) {
@@ -121,10 +121,10 @@ fn what_newly_reaches_something_waits_and_the_forge_is_told_for_what() {
     assert!(comment.contains(&format!("plue repo allow acme/app {head}")), "{comment}");
     assert_eq!(workspaces(&served.bench), Vec::<PathBuf>::new());
     served.bench.plue(&["repo", "allow", "acme/app", &head]).ends(0);
-    // Without the secret, whoever allows it.
+    // Without the secret, even if allowed.
     let text = forge.status(&head, "plue/required", "failure");
     assert!(text.contains("DEPLOY"), "{text}");
-    // The same from somebody of the house runs, and has it.
+    // The same commit from the repository itself runs, with the secret.
     served.deliver("d2", "opened", "acme/app", (&base, &head));
     forge.status(&head, "plue/required", "success");
 }
@@ -142,7 +142,7 @@ fn forks_spend_no_money_on_claude() {
     let plan = PLAIN.split("steps=").next().unwrap();
     served.bench.write(".plue.py", format!("{plan}steps=[Step.llm(\"ask\", prompt=\"Go.\")])\n"));
     let base = served.push("refs/heads/main");
-    served.bench.write("src.txt", "a stranger's\n");
+    served.bench.write("src.txt", "a fork's\n");
     let head = served.push("refs/pull/7/head");
     served.deliver("d1", "opened", "eve/app", (&base, &head));
     forge.status(&head, "plue/required", "failure");
@@ -155,20 +155,20 @@ fn forks_spend_no_money_on_claude() {
 }
 
 #[test]
-fn without_walls_nothing_of_a_fork_runs_whoever_allows_it() {
+fn forks_never_run_without_isolation() {
     let forge = Forge::start();
     let config = "[runner]\nbinary = \"/nowhere/plue-runner\"\n";
     let served = Served::with(&forge, config);
     served.bench.write(".plue.py", PLAIN);
     let base = served.push("refs/heads/main");
-    served.bench.write("src.txt", "a stranger's\n");
+    served.bench.write("src.txt", "a fork's\n");
     let head = served.push("refs/pull/7/head");
     served.deliver("d1", "opened", "eve/app", (&base, &head));
     forge.status_with(&head, "plue/required", "pending", "only in the pool `untrusted`");
     assert!(forge.comment("waiting").contains("plue doctor"), "what can be done");
     let allow = ["repo", "allow", "acme/app", &head];
     served.bench.plue(&allow).ends(0);
-    // Held again: somebody has looked at it since, and knew that it is allowed.
+    // Refused once it has been dispatched again and is no longer held.
     while served.bench.plue(&allow).code != 0 {}
     let runs = served.bench.plue(&["runs", "--output", "json"]).ends(0);
     assert!(!runs.stdout.contains("\"id\""), "{}", runs.stdout);

@@ -134,7 +134,7 @@ fn what_the_operator_shows_is_shared_between_runs() {
     assert_eq!(served.log_of(&run, "test"), format!("was here\nwas here\n{home}\nwas here\n"));
 }
 
-/// A runner that cannot be walled off.
+/// A runner that cannot be isolated.
 fn open_runner(folder: &Path) -> String {
     let real = Path::new(env!("CARGO_BIN_EXE_plue")).with_file_name("plue-runner");
     let path = folder.join("runner");
@@ -148,7 +148,7 @@ fn open_runner(folder: &Path) -> String {
 }
 
 #[test]
-fn without_walls_own_steps_run_with_a_named_environment() {
+fn unisolated_own_steps_get_a_named_environment() {
     let folder = tempfile::tempdir().unwrap();
     let runner = open_runner(folder.path());
     let served = Served::in_environment(&[
@@ -161,7 +161,7 @@ fn without_walls_own_steps_run_with_a_named_environment() {
 }
 
 #[test]
-fn required_walls_hold_own_runs_with_a_reason() {
+fn required_isolation_holds_own_runs_with_a_reason() {
     let folder = tempfile::tempdir().unwrap();
     let runner = open_runner(folder.path());
     let served =

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     scripted::Scripted,
-    support::{Bench, Said},
+    support::{Bench, CliOutput},
 };
 
 fn root() -> PathBuf {
@@ -18,8 +18,8 @@ fn root() -> PathBuf {
 }
 
 /// `python3` in the repository of a bench, with the package and with `plue` on its path.
-fn python(bench: &Bench, args: &[&str]) -> Said {
-    Said::of(command(bench, args).output().unwrap())
+fn python(bench: &Bench, args: &[&str]) -> CliOutput {
+    CliOutput::of(command(bench, args).output().unwrap())
 }
 
 fn command(bench: &Bench, args: &[&str]) -> Command {
@@ -42,9 +42,9 @@ fn command(bench: &Bench, args: &[&str]) -> Command {
 fn suite(name: &str, tests: usize) {
     let bench = Bench::new();
     let file = root().join("python/tests/test_orchestration.py");
-    let said = python(&bench, &[file.to_str().unwrap(), name]).ends(0);
+    let output = python(&bench, &[file.to_str().unwrap(), name]).ends(0);
     let word = if tests == 1 { "test" } else { "tests" };
-    said.tells(&[&format!("Ran {tests} {word} in"), "\nOK"]);
+    output.reports(&[&format!("Ran {tests} {word} in"), "\nOK"]);
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn row_3_18_and_3_12_pre_built_workflow_templates() {
 
 /// Machines drawn by lot, against an interpreter that knows no plans.
 #[test]
-fn row_3_01_a_run_goes_the_way_that_its_machine_goes() {
+fn row_3_01_runs_follow_their_state_machine() {
     suite("RandomMachines", 1);
 }
 
@@ -133,9 +133,9 @@ print(f"History: {len(result.history)} steps")
 "#;
     let bench = Bench::new();
     bench.write("usage.py", seed);
-    let said = python(&bench, &["usage.py"]).ends(0);
-    said.shows(&["review_code (REVIEWER): ok\n", "Final State: WorkflowState.COMPLETED\n"]);
-    said.shows(&["History: 3 steps\n"]);
+    let output = python(&bench, &["usage.py"]).ends(0);
+    output.shows(&["review_code (REVIEWER): ok\n", "Final State: WorkflowState.COMPLETED\n"]);
+    output.shows(&["History: 3 steps\n"]);
     // The run is one like any other.
     let status = bench.plue(&["status", "last", "--output", "json"]).ends(0).json();
     assert_eq!(status["run"]["workflow"], "build_website");
@@ -143,19 +143,19 @@ print(f"History: {len(result.history)} steps")
 }
 
 #[test]
-fn the_example_of_orchestration_runs_as_its_page_says() {
+fn the_orchestration_example_runs_as_documented() {
     let bench = Bench::new();
     let file = root().join("examples/orchestration/example_orchestration.py");
-    let said = python(&bench, &[file.to_str().unwrap()]).ends(0);
+    let output = python(&bench, &[file.to_str().unwrap()]).ends(0);
     let page = std::fs::read_to_string(root().join("examples/orchestration/README.md")).unwrap();
     let shown = page.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
-    assert_eq!(said.stdout, shown);
+    assert_eq!(output.stdout, shown);
 }
 
 /// "Orchestration-as-a-Service" of the source: a goal becomes workers and a workflow, which runs once it is
 /// approved.
 #[test]
-fn row_3_15_the_service_of_the_source_makes_and_runs_a_workflow_for_a_goal() {
+fn row_3_15_the_service_plans_and_runs_a_goal() {
     let service = r#"
 from orchestrator import OrchestrationService
 
@@ -178,11 +178,11 @@ print(status["run"]["status"], [step["output"] for step in status["steps"]])
     let bench = Bench::new();
     bench.write("service.py", service);
     let mut command = command(&bench, &["service.py"]);
-    let said = Said::of(model.with_key(&mut command).output().unwrap()).ends(0);
-    said.shows(&[
+    let output = CliOutput::of(model.with_key(&mut command).output().unwrap()).ends(0);
+    output.shows(&[
         "website [('specs', 'product_manager'), ('code', 'coder'), ('review', 'reviewer')] sha256:",
     ]);
-    said.shows(&["before []\n", "success ['pages', 'html', 'good']\n"]);
+    output.shows(&["before []\n", "success ['pages', 'html', 'good']\n"]);
     assert_eq!(model.state()["violations"], serde_json::json!([]));
     assert!(bench.repo().join("website.plue.yaml").exists());
 }
