@@ -284,8 +284,8 @@ pub enum CommandError {
     Failed(Box<Diagnostic>),
 }
 
-/// The side that plans and executes.
-pub trait Commands: fmt::Debug + Send + Sync {
+/// Commands that plan or drive runs.
+pub trait RunCommands: fmt::Debug + Send + Sync {
     /// Plans a workflow and stores a run of this id. If there is such a run already, nothing happens:
     /// the same request came before.
     fn submit(
@@ -310,6 +310,12 @@ pub trait Commands: fmt::Debug + Send + Sync {
         old: RunId,
         request: RerunRequest,
     ) -> BoxFuture<'_, Result<(), CommandError>>;
+}
+
+/// Commands of the API that change more than rows of the database.
+pub trait Commands: fmt::Debug + Send + Sync {
+    /// Commands that plan or drive runs: of a server, or of a command line without one.
+    fn runs(&self) -> &dyn RunCommands;
 
     /// Keeps an answer to a step that waits for a decision.
     fn decide(

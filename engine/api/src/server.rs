@@ -23,7 +23,7 @@ use tower_http::{
 use crate::{
     access::Principal,
     client::Proxies,
-    commands::{Commands, SharedCommands},
+    commands::Commands,
     endpoint::{Answer, Endpoint},
     guard::guard,
     limit::{self, Limiter, Rates},
@@ -61,33 +61,23 @@ pub struct Limits {
     pub proxies: Proxies,
 }
 
-/// What the routes share. Cheap to clone.
+/// State that the routes share. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Api(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    store: Store,
-    commands: SharedCommands,
-    clock: Clock,
-    ids: Ids,
-    limits: Limits,
-    drain: Stop,
-    stop: Stop,
-    metrics: fn() -> String,
+    parts: Parts,
     limiter: Limiter,
-    login: Option<Login>,
-    tasks: Tasks,
-    watchdog: Watchdog,
-    hub: Hub,
     places: Places,
-    searches: Semaphore,
+    hub: Hub,
     changed: Changed,
+    searches: Semaphore,
     pictures: Pictures,
-    shared_runs: SharedRuns,
+    run_pages: SharedRuns,
 }
 
-/// What the API is made of.
+/// Services and settings of the API.
 #[derive(Debug)]
 pub struct Parts {
     /// The database.
@@ -139,45 +129,35 @@ impl Api {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         Self(Arc::new(Shared {
-            commands: parts.commands,
             limiter: Limiter::new(&parts.limits.rates, parts.clock),
             places: Places::new(parts.limits.streams, parts.limits.streams_of_token),
             hub: Hub::default(),
-            searches: Semaphore::new(SEARCHES),
             changed: Changed::new(&parts.store, parts.clock),
+            searches: Semaphore::new(SEARCHES),
             pictures: Pictures::default(),
-            shared_runs: SharedRuns::default(),
-            tasks: parts.tasks,
-            watchdog: parts.watchdog,
-            clock: parts.clock,
-            ids: parts.ids,
-            limits: parts.limits,
-            drain: parts.drain,
-            stop: parts.stop,
-            metrics: parts.metrics,
-            login: parts.login,
-            store: parts.store,
+            run_pages: SharedRuns::default(),
+            parts,
         }))
     }
 
     pub(crate) fn store(&self) -> &Store {
-        &self.0.store
+        &self.0.parts.store
     }
 
     pub(crate) fn commands(&self) -> &dyn Commands {
-        &*self.0.commands
+        &*self.0.parts.commands
     }
 
     pub(crate) fn clock(&self) -> Clock {
-        self.0.clock
+        self.0.parts.clock
     }
 
     pub(crate) fn ids(&self) -> &Ids {
-        &self.0.ids
+        &self.0.parts.ids
     }
 
     pub(crate) fn limits(&self) -> &Limits {
-        &self.0.limits
+        &self.0.parts.limits
     }
 
     pub(crate) fn limiter(&self) -> &Limiter {
@@ -185,20 +165,20 @@ impl Api {
     }
 
     pub(crate) fn login(&self) -> Option<&Login> {
-        self.0.login.as_ref()
+        self.0.parts.login.as_ref()
     }
 
     pub(crate) fn tasks(&self) -> &Tasks {
-        &self.0.tasks
+        &self.0.parts.tasks
     }
 
     /// Whether the server takes nothing new.
     pub(crate) fn drains(&self) -> bool {
-        self.0.drain.phase() >= Phase::Draining
+        self.0.parts.drain.phase() >= Phase::Draining
     }
 
     pub(crate) fn watchdog(&self) -> &Watchdog {
-        &self.0.watchdog
+        &self.0.parts.watchdog
     }
 
     pub(crate) fn hub(&self) -> &Hub {
@@ -216,7 +196,7 @@ impl Api {
 
     /// Contents of runs' pages, shared by their readers.
     pub(crate) fn shared_runs(&self) -> &SharedRuns {
-        &self.0.shared_runs
+        &self.0.run_pages
     }
 
     /// Laid-out plans of pages.
@@ -231,7 +211,7 @@ impl Api {
     }
 
     pub(crate) fn stop(&self) -> Stop {
-        self.0.stop.clone()
+        self.0.parts.stop.clone()
     }
 
     /// Leaves a row in the audit trail: who did what to what, and from which address.
@@ -258,7 +238,7 @@ impl Api {
     }
 
     pub(crate) fn metrics(&self) -> String {
-        (self.0.metrics)()
+        (self.0.parts.metrics)()
     }
 }
 

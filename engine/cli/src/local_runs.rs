@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use futures::{FutureExt as _, future::BoxFuture};
 use plue_api::{
     CommandError, RunRequest,
-    commands::{RerunRequest, RetryRequest},
+    commands::{RerunRequest, RetryRequest, RunCommands},
     records::retry::RestoredFiles,
 };
 use plue_executor::{
@@ -16,7 +16,6 @@ use plue_flow::input::Reopen;
 use plue_plan::{HashedPlan, RunId, StepId};
 use plue_runtime::Stop;
 use plue_server::{
-    commands::RunCommands,
     put_back::{not_restored, put_back},
     rerun::part_of,
 };

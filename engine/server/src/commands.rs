@@ -1,16 +1,15 @@
 //! The commands of the API. What needs the database and keys only is done here; what plans or drives runs is
-//! up to a [`RunCommands`]: the server's, or that of a command line without a server.
+//! up to the [`RunCommands`] of the server, or of a command line without a server.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use futures::{FutureExt as _, future::BoxFuture};
 use plue_api::{
-    CommandError, Commands, RunRequest,
+    CommandError, Commands,
     commands::{
         CallbackOutcome, DecisionRequest, EventReceipt, EventRequest, FileStream, MadeWebhook,
-        RepoAuthor, RepoRequest, RerunRequest, RetryRequest, WebhookRequest,
+        RepoAuthor, RepoRequest, RunCommands, WebhookRequest,
     },
-    records::retry::RestoredFiles,
 };
 use plue_executor::reach::Guard;
 use plue_plan::{RunId, StepId};
@@ -48,33 +47,6 @@ pub struct CommandParts {
     pub tasks: Tasks,
 }
 
-/// The commands that plan or drive runs.
-pub trait RunCommands: fmt::Debug + Send + Sync {
-    /// [`Commands::submit`].
-    fn submit(
-        &self,
-        id: RunId,
-        request: RunRequest,
-        by: String,
-    ) -> BoxFuture<'_, Result<(), CommandError>>;
-
-    /// [`Commands::retry`].
-    fn retry(
-        &self,
-        run: RunId,
-        request: RetryRequest,
-        by: String,
-    ) -> BoxFuture<'_, Result<RestoredFiles, CommandError>>;
-
-    /// [`Commands::rerun`].
-    fn rerun(
-        &self,
-        id: RunId,
-        old: RunId,
-        request: RerunRequest,
-    ) -> BoxFuture<'_, Result<(), CommandError>>;
-}
-
 /// Implements the commands of the API.
 #[derive(Debug)]
 pub struct ApiCommands {
@@ -85,31 +57,8 @@ pub struct ApiCommands {
 // === impl Commands ===
 
 impl Commands for ApiCommands {
-    fn submit(
-        &self,
-        id: RunId,
-        request: RunRequest,
-        by: String,
-    ) -> BoxFuture<'_, Result<(), CommandError>> {
-        self.runs.submit(id, request, by)
-    }
-
-    fn retry(
-        &self,
-        run: RunId,
-        request: RetryRequest,
-        by: String,
-    ) -> BoxFuture<'_, Result<RestoredFiles, CommandError>> {
-        self.runs.retry(run, request, by)
-    }
-
-    fn rerun(
-        &self,
-        id: RunId,
-        old: RunId,
-        request: RerunRequest,
-    ) -> BoxFuture<'_, Result<(), CommandError>> {
-        self.runs.rerun(id, old, request)
+    fn runs(&self) -> &dyn RunCommands {
+        &*self.runs
     }
 
     fn decide(

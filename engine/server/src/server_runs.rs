@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::{FutureExt as _, future::BoxFuture};
 use plue_api::{
     CommandError, RunRequest,
-    commands::{RerunRequest, RetryFiles, RetryRequest},
+    commands::{RerunRequest, RetryFiles, RetryRequest, RunCommands},
     pauses,
     records::retry::RestoredFiles,
 };
@@ -17,7 +17,7 @@ use plue_planner::{Evaluated, PlannedWorkflow, Trust, WorkflowFile};
 use plue_store::{Store, repo::pause::PauseScope};
 
 use crate::{
-    commands::{RunCommands, command_error},
+    commands::command_error,
     error::Error,
     mirrors::{Mirrors, ResolvedRevision},
     plans::{PlanContext, Plans},

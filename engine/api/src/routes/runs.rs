@@ -290,7 +290,7 @@ pub(crate) async fn submit_run(
     let repo = &request.repository;
     admitted(caller, Some(repo), || Problem::not_found("repository", repo))?;
     let what = json!({"workflow": request.workflow, "rev": request.rev});
-    api.commands().submit(id.clone(), request, caller.name.clone()).await?;
+    api.commands().runs().submit(id.clone(), request, caller.name.clone()).await?;
     let row = api.store().runs().get(&id).await?;
     let row = row.ok_or_else(|| Problem::conflict("the run is gone already"))?;
     trail(api, caller, "run.create", &row, what).await?;
@@ -373,7 +373,7 @@ pub(crate) async fn retry_run(
         return Err(Problem::bad_request("either `failed` or `from`"));
     }
     let what = json!({"from": request.from, "failed": request.failed});
-    let files = api.commands().retry(row.id.clone(), request, caller.name.clone()).await?;
+    let files = api.commands().runs().retry(row.id.clone(), request, caller.name.clone()).await?;
     trail(api, caller, "run.retry", &row, what).await?;
     let row = run_of(api, caller, run).await?;
     Ok(RetriedRecord { run: RunRecord::of(&row), files })
@@ -403,7 +403,7 @@ pub(crate) async fn rerun_run(
     request: RerunRequest,
 ) -> Result<RunRow, Problem> {
     let old = run_of(api, caller, old).await?;
-    api.commands().rerun(id.clone(), old.id.clone(), request).await?;
+    api.commands().runs().rerun(id.clone(), old.id.clone(), request).await?;
     let row = run_of(api, caller, id.as_str()).await?;
     trail(api, caller, "run.rerun", &row, json!({"of": old.id.as_str()})).await?;
     Ok(row)

@@ -18,7 +18,7 @@ use plue_api::{
     Api, CommandError, Commands, Limits, Login, Role, RunRequest,
     commands::{
         CallbackOutcome, DecisionRequest, EventReceipt, EventRequest, FileStream, MadeWebhook,
-        RepoAuthor, RepoRequest, RerunRequest, RetryRequest, WebhookRequest,
+        RepoAuthor, RepoRequest, RerunRequest, RetryRequest, RunCommands, WebhookRequest,
     },
     records::retry::RestoredFiles,
     router,
@@ -108,7 +108,7 @@ pub(crate) struct Recorder {
 
 // === impl Recorder ===
 
-impl Commands for Recorder {
+impl RunCommands for Recorder {
     fn submit(
         &self,
         id: RunId,
@@ -152,6 +152,12 @@ impl Commands for Recorder {
             Ok(())
         }
         .boxed()
+    }
+}
+
+impl Commands for Recorder {
+    fn runs(&self) -> &dyn RunCommands {
+        self
     }
 
     fn decide(
