@@ -39,8 +39,8 @@ main() {
         cp -- "$target/../tools/docker-seccomp.json" "$target/tools/"
         cargo nextest run --locked -p plue-evaluator --features static-python
     fi
-    cargo build --release --locked -p plue-evaluator --features static-python
-    local program=$target/release/plue-evaluator
+    cargo build --profile dist --locked -p plue-evaluator --features static-python
+    local program=$target/dist/plue-evaluator
     "$PYTHON" --version
     ls -l -- "$program"
     ldd "$program"

@@ -31,8 +31,8 @@ const BASE: &[&str] = &["base-files", "bash", "coreutils", "git", "ca-certificat
 /// Options of `cargo xtask image`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ImageArgs {
-    /// The profile whose programs are packed: `release`, or `debug`.
-    #[arg(long, value_name = "PROFILE", default_value = "release")]
+    /// The profile whose programs are packed: `dist`, `release` or `debug`.
+    #[arg(long, value_name = "PROFILE", default_value = "dist")]
     profile: String,
     /// The target folder, relative to the repository.
     #[arg(long, value_name = "DIR", default_value = "target")]
@@ -150,7 +150,7 @@ fn programs_layer(recipe: &Recipe, programs: &Path, sbom: &[u8]) -> anyhow::Resu
     for name in recipe.programs {
         let path = programs.join(name);
         let bytes = fs::read(&path).with_context(|| {
-            format!("read {}; `cargo build --release` builds it", path.display())
+            format!("read {}; `cargo build --profile dist` builds it", path.display())
         })?;
         layer.file(&format!("usr/bin/{name}"), 0o755, bytes);
     }
