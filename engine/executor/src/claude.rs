@@ -22,6 +22,7 @@ pub(crate) mod team;
 pub(crate) mod tool;
 pub(crate) mod tool_calls;
 pub mod trial;
+pub(crate) mod workflow_tool;
 
 /// The model of steps, unless they, their prompt, their role or the operator set one.
 pub const DEFAULT_MODEL: &str = "claude-sonnet-5-5";

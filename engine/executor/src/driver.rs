@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use crate::{
-    child_slots::ChildSlot,
+    child_slots::{ChildSlot, SiblingSlots},
     driver_lease::{DriverLease, release_later},
     engine::Shared,
     error::Error,
@@ -39,6 +39,8 @@ use outage::Outage;
 use runners::Runners;
 use steps::EngineSteps;
 use usage::RunUsage;
+
+pub(crate) use steps::call_child::{AgentChildren, ChildOfCall};
 
 mod agents;
 pub(crate) mod concurrency;
@@ -272,6 +274,7 @@ impl Driver {
             false => options.secrets,
         };
         let now = shared.clock.mark();
+        let slots = SiblingSlots::new();
         let time = MonotonicClock::new(shared.clock, last);
         let context = Arc::new(RunContext {
             shared,
@@ -291,8 +294,8 @@ impl Driver {
         Ok(Self {
             ledger: Ledger::new(context.clone(), lease, journal, options.is_automatic),
             runners: Runners::new(context.clone()),
-            steps: EngineSteps::new(context.clone()),
-            agents: Agents::new(context.clone()),
+            steps: EngineSteps::new(context.clone(), slots.clone()),
+            agents: Agents::new(context.clone(), slots),
             outage: Outage::new(),
             usage: RunUsage::default(),
             control,

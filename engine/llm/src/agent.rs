@@ -18,7 +18,7 @@ pub use self::{
     approval::{Held, shown_arguments},
     calls::Call,
     end::{Divergence, End, EndReason},
-    fact::{Decision, Fact, Input, Rejected},
+    fact::{Decision, Fact, Input, Rejected, StartedRun},
     state::{Agent, Effect, Totals},
     task::{ApprovalRules, Children, Limits, Task},
 };
@@ -29,6 +29,8 @@ pub const MAX_CALLS: usize = 64;
 pub const MAX_AGENTS: u32 = 16;
 /// Agents that an agent which another one started may start. Those start none.
 pub const MAX_AGENTS_BELOW: u32 = 4;
+/// Runs of workflows that an agent may start.
+pub const MAX_RUNS: usize = 16;
 /// Default limit of turns; the step, its prompt or its role may override it.
 pub const DEFAULT_TURNS: u32 = 50;
 /// Default limit of output tokens of a turn; the step, its prompt or its role may override it.

@@ -91,7 +91,7 @@ impl Assembler {
                 self.usage.update(head.usage);
                 self.head = Some(head);
             }
-            _ if self.head.is_none() => return Err(StreamError::Order("no message_start")),
+            _ if self.head.is_none() => return Err(StreamError::NoHead),
             Event::BlockStart { index, block } => return self.start(index, block).map(Some),
             Event::BlockDelta { index, delta } => return self.piece(index, delta),
             Event::BlockStop { index } => {

@@ -23,6 +23,8 @@ plue_plan::error_codes! {
     MCP = "PLUE-L0018", "an MCP server of a Claude step cannot be used";
     AGENT_TOOL = "PLUE-L0020", "a tool that starts an agent cannot be used as it is written";
     STEP_TOOL = "PLUE-L0021", "a step of the plan cannot be a tool of a Claude step";
+    WORKFLOW_TOOL = "PLUE-L0022", "a workflow cannot be a tool of a Claude step";
+    MCP_LOGIN = "PLUE-L0023", "an MCP server of a Claude step demands a login";
 }
 
 /// Codes of limits: what ends with one of them has exit code 7.

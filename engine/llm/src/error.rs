@@ -48,6 +48,9 @@ pub enum StreamError {
     /// A tool's input is no JSON object.
     #[error("a tool call's input is no JSON object")]
     BadToolInput,
+    /// A block or an end comes before `message_start`: no part of the answer was accepted.
+    #[error("the answer begins without its head")]
+    NoHead,
     /// Events in an undocumented order.
     #[error("events out of order: {0}")]
     Order(&'static str),
@@ -148,7 +151,9 @@ impl Error {
         match self {
             Self::Api(error) => error.is_transient() && !error.is_spend_limit(),
             Self::Stream(StreamError::Api(error)) => error.is_transient(),
-            Self::Stream(StreamError::Truncated | StreamError::BadToolInput)
+            Self::Stream(
+                StreamError::Truncated | StreamError::BadToolInput | StreamError::NoHead,
+            )
             | Self::Unreachable { .. }
             | Self::Silent { .. } => true,
             Self::Stream(_) | Self::Settings(_) => false,

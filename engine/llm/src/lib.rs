@@ -13,6 +13,7 @@ pub mod client;
 pub mod codes;
 pub mod error;
 pub mod event;
+pub mod format;
 pub mod limits;
 pub mod mcp;
 pub mod price;

@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use plue_plan::RunId;
 use serde::Serialize;
 use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
@@ -90,6 +91,7 @@ impl Recording {
             Fact::Started { task } => Some(&**task),
             Fact::Answered { .. }
             | Fact::Broke { .. }
+            | Fact::RunStarted { .. }
             | Fact::Result { .. }
             | Fact::Corrected { .. }
             | Fact::Held { .. }
@@ -140,6 +142,17 @@ impl Recording {
                 at: *at,
                 message: message.clone(),
             }),
+            _ => None,
+        })
+    }
+
+    /// The run that the same call of the same agent started.
+    pub fn run(&self, place: &AgentPath, call: &str) -> Option<RunId> {
+        let same = self.attempts.iter().filter(|recorded| recorded.place == *place);
+        let alike = self.attempts.iter().filter(|recorded| recorded.place.agents == place.agents);
+        let mut facts = same.chain(alike).flat_map(|recorded| &recorded.facts);
+        facts.find_map(|fact| match fact {
+            Fact::RunStarted { id, run } if id == call => Some(run.run.clone()),
             _ => None,
         })
     }
@@ -208,6 +221,7 @@ fn answer(fact: &Fact) -> Option<Input> {
         Fact::Started { .. }
         | Fact::Held { .. }
         | Fact::Decided { .. }
+        | Fact::RunStarted { .. }
         | Fact::Result { .. }
         | Fact::Corrected { .. } => return None,
     })

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::request::Tool;
+use crate::{format, request::Tool};
 
 /// Description of one tool: name, purpose and input schema.
 #[derive(Debug, Clone, Copy)]
@@ -167,9 +167,13 @@ pub fn delegate_offer(roles: &[(String, Option<String>)]) -> Tool {
     Tool { name: DELEGATE.to_owned(), description, input_schema, strict: false }
 }
 
-/// The tool by which a model gives a result of this schema, where the API cannot hold its text to one.
+/// The tool by which a model gives a result of this schema, where the API cannot hold its text to one. It is
+/// strict if the API takes the schema for that.
 #[must_use]
 pub fn submit_offer(schema: &Value) -> Tool {
+    let accepted = format::accepted(schema);
+    let strict = accepted.is_some();
+    let schema = accepted.as_ref().unwrap_or(schema);
     let input_schema = match schema.as_object() {
         Some(object) if is_object(schema) => object.clone(),
         _ => wrapped(schema),
@@ -181,7 +185,7 @@ pub fn submit_offer(schema: &Value) -> Tool {
                       is done."
                 .to_owned(),
         input_schema,
-        strict: true,
+        strict,
     }
 }
 

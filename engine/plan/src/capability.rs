@@ -11,7 +11,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    action::Action,
+    action::{Action, Llm},
     id::StepId,
     plan::Plan,
     policy::Budget,
@@ -46,6 +46,8 @@ pub enum Capability {
     Workflow(String),
     /// More money or tokens than before; the text names the budget and the amount.
     Budget(String),
+    /// Calls of a model that no person approves any more; the text names the step and the call.
+    Unapproved(String),
 }
 
 /// The capability in words: `secret DEPLOY_KEY`.
@@ -61,12 +63,13 @@ impl fmt::Display for Capability {
             Self::Plugin(name) => ("plugin", name),
             Self::Workflow(name) => ("workflow", name),
             Self::Budget(text) => ("budget", text),
+            Self::Unapproved(text) => ("no approval of", text),
         };
         write!(f, "{kind} {value}")
     }
 }
 
-/// Everything that the plan may reach, sorted. Budgets are not part of it.
+/// Everything that the plan may reach, sorted. Budgets and approvals are not part of it.
 #[must_use]
 pub fn capabilities(plan: &Plan) -> BTreeSet<Capability> {
     let mut found = BTreeSet::new();
@@ -97,6 +100,8 @@ fn of_action(action: &Action, found: &mut BTreeSet<Capability>) {
     match action {
         Action::Llm(llm) => {
             found.extend(llm.tools.iter().flatten().cloned().map(Capability::Tool));
+            let workflows = llm.tools.iter().flatten().filter_map(|tool| started(tool));
+            found.extend(workflows.map(|name| Capability::Workflow(name.to_owned())));
             found.extend(llm.role.clone().map(Capability::Role));
             for url in llm.mcp.iter().filter_map(|server| server.url.as_ref()) {
                 found.insert(Capability::Host(host(&Value::text(url.clone()))));
@@ -134,12 +139,32 @@ pub fn capabilities_added(before: &Plan, after: &Plan) -> Vec<Capability> {
             raised(id.as_str(), *old, budget, &mut added);
         }
     }
+    unapproved(before, after, &mut added);
     added
 }
 
-fn budgets_of_steps(plan: &Plan) -> BTreeMap<&StepId, Option<&Budget>> {
-    let steps = plan.all_steps().filter_map(|step| match &step.action {
-        Action::Llm(llm) => Some((&step.id, llm.budget.as_ref())),
+/// The workflow that a tool such as `workflow(deploy)` starts.
+fn started(tool: &str) -> Option<&str> {
+    Some(tool.strip_prefix("workflow(")?.strip_suffix(')')?.trim())
+}
+
+/// Calls that were approved before. A new step is compared with what every Claude step had approved, so that
+/// another id is no way around it.
+fn unapproved(before: &Plan, after: &Plan, added: &mut Vec<Capability>) {
+    let known: BTreeMap<&StepId, BTreeSet<&String>> =
+        agents(before).map(|(id, llm)| (id, llm.approve.iter().collect())).collect();
+    let common = known.values().cloned().reduce(|all, one| &all & &one).unwrap_or_default();
+    for (id, llm) in agents(after) {
+        let old = known.get(id).unwrap_or(&common);
+        let has_tools = llm.tools.as_ref().is_none_or(|tools| !tools.is_empty());
+        let dropped = old.iter().filter(|name| has_tools && !llm.approve.contains(name));
+        added.extend(dropped.map(|name| Capability::Unapproved(format!("{id}: {name}"))));
+    }
+}
+
+fn agents(plan: &Plan) -> impl Iterator<Item = (&StepId, &Llm)> {
+    plan.all_steps().filter_map(|step| match &step.action {
+        Action::Llm(llm) => Some((&step.id, &**llm)),
         Action::Bash(_)
         | Action::Python(_)
         | Action::Approval(_)
@@ -148,8 +173,11 @@ fn budgets_of_steps(plan: &Plan) -> BTreeMap<&StepId, Option<&Budget>> {
         | Action::Call(_)
         | Action::Wait(_)
         | Action::Plugin(_) => None,
-    });
-    steps.collect()
+    })
+}
+
+fn budgets_of_steps(plan: &Plan) -> BTreeMap<&StepId, Option<&Budget>> {
+    agents(plan).map(|(id, llm)| (id, llm.budget.as_ref())).collect()
 }
 
 /// An absent limit is the highest one.
@@ -240,5 +268,36 @@ mod tests {
         assert_eq!(capabilities_added(&before, &after), expected);
         assert_eq!(capabilities_added(&after, &after), []);
         assert!(!capabilities_added(&after, &before).contains(&expected[0]));
+    }
+
+    #[test]
+    fn dropped_approvals_are_listed() {
+        let plan = |steps: &str| {
+            let text = format!(r#"{{"version":1,"name":"x","steps":[{steps}]}}"#);
+            Plan::from_json(text.as_bytes()).unwrap()
+        };
+        let step = |id: &str, approve: &str| {
+            format!(
+                r#"{{"id":"{id}","kind":"llm","prompt":"p","tools":["bash","write"],"approve":[{approve}]}}"#
+            )
+        };
+        let before = plan(&step("a", r#""bash","write""#));
+        let added = |after: &str| {
+            let added = capabilities_added(&before, &plan(after)).into_iter();
+            added.map(|one| one.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(added(&step("a", r#""write","bash""#)), [""; 0]);
+        assert_eq!(added(&step("a", r#""write""#)), ["no approval of a: bash"]);
+        let renamed = ["no approval of b: bash", "no approval of b: write"];
+        assert_eq!(added(&step("b", "")), renamed);
+        assert_eq!(added(&step("a", "").replace(r#"["bash","write"]"#, "[]")), [""; 0]);
+    }
+
+    #[test]
+    fn workflows_of_tools_are_started_runs() {
+        let text = r#"{"version":1,"name":"x","steps":[
+            {"id":"b","kind":"llm","prompt":"p","tools":["workflow(deploy)"]}]}"#;
+        let found = capabilities(&Plan::from_json(text.as_bytes()).unwrap());
+        assert!(found.contains(&Capability::Workflow("deploy".to_owned())), "{found:?}");
     }
 }

@@ -87,6 +87,7 @@ crate::error_codes! {
     UNWRITABLE_KEY = "PLUE-P0085", "a step writes a context key that is not declared, or is a hook";
     UNMERGED_WRITERS = "PLUE-P0086", "two steps that may run at the same time write a context key without a reducer";
     CONTEXT_MISFIT = "PLUE-P0087", "the value that a step put out does not fit the type of its context key";
+    BAD_FORGE = "PLUE-P0088", "a `forge` step is not as it must be written";
 }
 
 #[cfg(test)]

@@ -187,7 +187,8 @@ fn secrets(plan: &Plan) -> BTreeSet<String> {
             | Capability::Host(_)
             | Capability::Plugin(_)
             | Capability::Workflow(_)
-            | Capability::Budget(_) => None,
+            | Capability::Budget(_)
+            | Capability::Unapproved(_) => None,
         })
         .collect()
 }

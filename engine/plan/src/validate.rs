@@ -17,6 +17,7 @@ mod action;
 mod context;
 mod dependency;
 mod expression;
+mod forge;
 mod group;
 mod input;
 mod llm;

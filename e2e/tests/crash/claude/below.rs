@@ -20,6 +20,11 @@ impl World {
 
 /// An agent `helper` that calls the tool, below one that only waits for it; `turns` are the helper's.
 fn with_helper(turns: Vec<Json>) -> World {
+    with_careful_helper("", turns)
+}
+
+/// The same, with more options of the step.
+fn with_careful_helper(more: &str, turns: Vec<Json>) -> World {
     let of = |prompt: &str, messages: u64| {
         json!([
             { "path": "messages.0.content.0.text", "equals": prompt },
@@ -40,7 +45,7 @@ fn with_helper(turns: Vec<Json>) -> World {
         turn["match"] = of("Help.", 3);
         turn
     }));
-    let world = World::of("tools=['bash', 'delegate(helper)']", |_| script.clone());
+    let world = World::of(&format!("tools=['bash', 'delegate(helper)']{more}"), |_| script.clone());
     let roles = world.bench.repo().join(".plue/roles");
     std::fs::create_dir_all(&roles).unwrap();
     std::fs::write(roles.join("helper.md"), "---\nname: helper\ntools: [bash]\n---\n\nx\n")
@@ -106,4 +111,26 @@ async fn engines_killed_in_the_turn_of_an_agent_below_ask_again() {
     kill(&mut engine);
     world.plue(&["resume"]).ends(0);
     helper_holds(&world, 5).await;
+}
+
+#[tokio::test]
+async fn engines_killed_while_calls_below_wait_call_once() {
+    let world = with_careful_helper(", approve=['bash']", vec![helped()]);
+    let mut engine = world.start(&["run"]);
+    let call = "agent1:toolu_A";
+    while !world.bench.plue(&["approvals"]).stdout.contains(call) {
+        Clock::real().sleep(LOOK).await;
+    }
+    kill(&mut engine);
+    // The decision is a row that the next engine takes.
+    world.bench.plue(&["approve", "last", "ask", "--call", call]).ends(0);
+    assert_eq!(world.bench.lines("ran"), 0);
+    let mut engine = world.start(&["resume"]);
+    world.bench.appears("up").await;
+    kill(&mut engine);
+    world.bench.touch("go");
+    world.plue(&["resume"]).ends(0);
+    let facts = world.facts_below().await;
+    assert_eq!(["held", "decided"].map(|kind| count(&facts, kind)), [1, 1], "{facts:#?}");
+    helper_holds(&world, 4).await;
 }

@@ -198,6 +198,10 @@ impl Talk {
                 notice(Tone::Wait, &format!("{} continues", text("model")), text("message"))
             }
             "corrected" => notice(Tone::Idle, "Correction sent to the model", text("message")),
+            "run_started" => {
+                let run = fact["run"]["run"].as_str().unwrap_or_default();
+                notice(Tone::Idle, "A call started a run", run.to_owned())
+            }
             "held" => notice(Tone::Wait, "A call waits for approval", text("id")),
             "decided" => {
                 let is_yes = fact["approve"].as_bool().unwrap_or(false);

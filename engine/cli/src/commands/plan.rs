@@ -147,7 +147,8 @@ fn secrets(plan: &Plan) -> Vec<String> {
         | capability::Capability::Host(_)
         | capability::Capability::Plugin(_)
         | capability::Capability::Workflow(_)
-        | capability::Capability::Budget(_) => None,
+        | capability::Capability::Budget(_)
+        | capability::Capability::Unapproved(_) => None,
     })
     .collect()
 }

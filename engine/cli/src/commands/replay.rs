@@ -217,7 +217,7 @@ impl Comparison {
     ) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + 'a>> {
         Box::pin(async move {
             let failed = |error: plue_store::Error| from_store(&error);
-            let mut ends = Vec::new();
+            let (mut ends, mut started) = (Vec::new(), Vec::new());
             for row in store.attempts().list(&run, None).await.map_err(failed)? {
                 let own = &row.claim.attempt;
                 let mut facts = store.transcripts().of(own).await.map_err(failed)?;
@@ -229,6 +229,9 @@ impl Comparison {
                 for fact in facts {
                     match serde_json::from_value(fact) {
                         Ok(Fact::Answered { .. }) => self.answers += 1,
+                        Ok(Fact::RunStarted { run, .. }) => {
+                            started.push((run.run, row.step.clone()));
+                        }
                         Ok(Fact::Ended { end }) => {
                             let step = row.step.clone();
                             ends.extend(end.divergence.map(|it| (row.ended_at, step, it)));
@@ -240,6 +243,9 @@ impl Comparison {
             let first = ends.iter().min_by_key(|(at, ..)| *at);
             if let (Some((_, step, divergence)), None) = (first, &self.divergence) {
                 self.divergence = Some(record(format!("{above}{step}"), divergence));
+            }
+            for (child, step) in started {
+                self.read(store, child, format!("{above}{step}/")).await?;
             }
             let stored = store.runs().load(&run).await.map_err(failed)?;
             for (_, fact) in stored.into_iter().flat_map(|stored| stored.journal) {

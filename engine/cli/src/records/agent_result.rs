@@ -137,6 +137,7 @@ impl Folded {
             }
             Fact::Ended { end } => self.ended(end),
             Fact::Held { .. }
+            | Fact::RunStarted { .. }
             | Fact::Decided { .. }
             | Fact::Corrected { .. }
             | Fact::Switched { .. } => {}

@@ -45,6 +45,10 @@ impl Rendered {
             Ok(Fact::Switched { model, message }) => {
                 self.line(Style::Yellow, &format!("[{model} goes on: {message}]"))
             }
+            Ok(Fact::RunStarted { id, run }) => {
+                let line = format!("[{} ({id}) starts run {}]", self.tool(&id), run.run);
+                self.line(Style::Yellow, &line)
+            }
             Ok(Fact::Held { id, until }) => {
                 let tool = self.tool(&id).to_owned();
                 let line = format!("[{tool} ({id}) waits for approval until {until}]");

@@ -394,30 +394,85 @@ fn results_are_submitted_where_formats_are_not_known() {
 
 #[test]
 fn approvals_are_inherited_and_servers_are_not() {
-    let look =
-        json!([{ "name": "bash", "id": "toolu_C", "input": { "command": "echo x >> ran" } }]);
-    let task = json!({ "role": "reviewer", "task": "Review it." });
-    let claude = Scripted::new(&json!([
-        lead(json!([delegate("toolu_A", task)])),
+    let look = |command: &str| json!([{ "name": "bash", "id": "toolu_C", "input": { "command": command } }]);
+    let task = |task: &str| json!({ "role": "reviewer", "task": task });
+    let asks = |prompt: &str, command: &str| {
         with(
-            json!({ "match": of("Review it.", 1), "tool_calls": look, "usage": usage() }),
+            json!({ "match": of(prompt, 1), "tool_calls": look(command), "usage": usage() }),
             json!([{ "path": "tools", "length": 1 }, { "path": "tools.0.name", "equals": "bash" }]),
-        ),
+        )
+    };
+    let ends = |prompt: &str, words: &str| {
         with(
-            text_turn("Review it.", 3, "Not looked."),
-            json!([
-                { "path": "messages.-1.content.0.is_error", "equals": true },
-                { "path": "messages.-1.content.0.content", "matches": "has to approve this call" },
-            ]),
-        ),
+            text_turn(prompt, 3, "Looked."),
+            json!([{ "path": "messages.-1.content.0.content", "matches": words }]),
+        )
+    };
+    let own =
+        json!({ "name": "bash", "id": "toolu_D", "input": { "command": "echo lead >> ran" } });
+    let claude = Scripted::new(&json!([
+        lead(json!([delegate("toolu_A", task("One.")), delegate("toolu_B", task("Two.")), own])),
+        asks("One.", "echo one >> ran"),
+        asks("Two.", "echo two >> ran"),
+        ends("One.", "no output|exit"),
+        ends("Two.", "rejected by .*: not that"),
         text_turn("Lead.", 3, "Done."),
     ]));
     let bench = bench(&format!("{TWO}, approve=['bash']"));
     let role = REVIEWER.replace("[read, bash]", "[read, bash, mcp__github]");
     bench.write(".plue/roles/reviewer.md", role);
-    run(&claude, &bench).ends(0);
-    clean(&claude, 4);
+    let left = claude.plue(&bench, &["run", "--no-input"]).ends(6);
+    left.reports(&["--call toolu_D"]);
+    let listed = bench.plue(&["approvals", "--output", "json"]).ends(0).json();
+    let waiting = listed["approvals"].as_array().unwrap().iter();
+    let waiting: Vec<_> = waiting.map(|one| one["call"]["id"].as_str().unwrap()).collect();
+    assert_eq!(waiting, ["toolu_D", "agent1:toolu_C", "agent2:toolu_C"], "{listed}");
     assert!(!bench.repo().join("ran").exists(), "no person approved it");
+    let decide = |what: &str, call: &str, more: &[&str]| {
+        bench.plue(&[&[what, "last", "lead", "--call", call][..], more].concat()).ends(0)
+    };
+    decide("approve", "agent1:toolu_C", &[]);
+    decide("reject", "agent2:toolu_C", &["--message", "not that"]);
+    decide("approve", "toolu_D", &[]);
+    claude.plue(&bench, &["resume"]).ends(0);
+    clean(&claude, 6);
+    let ran = std::fs::read_to_string(bench.repo().join("ran")).unwrap();
+    let mut ran: Vec<_> = ran.lines().collect();
+    ran.sort_unstable();
+    assert_eq!(ran, ["lead", "one"]);
+    drop(claude);
+    bench.plue(&["replay", "last", "--keep-files"]).ends(0).shows(&["as recorded: 6 answers"]);
+}
+
+#[test]
+fn calls_below_are_decided_while_runs_continue() {
+    let look =
+        json!([{ "name": "bash", "id": "toolu_C", "input": { "command": "echo x >> ran" } }]);
+    let claude = Scripted::new(&json!([
+        lead(json!([delegate("toolu_A", json!({ "role": "reviewer", "task": "One." }))])),
+        { "match": of("One.", 1), "tool_calls": look, "usage": usage() },
+        text_turn("One.", 3, "Looked."),
+        text_turn("Lead.", 3, "Done."),
+    ]));
+    let bench = bench(&format!("{TWO}, approve=['bash']"));
+    let mut run = claude.with_key(&mut bench.command(&["run"])).spawn().unwrap();
+    while bench.plue(&["approve", "last", "lead", "--call", "agent1:toolu_C"]).code != 0 {}
+    assert!(run.wait().unwrap().success());
+    clean(&claude, 4);
+    assert_eq!(std::fs::read_to_string(bench.repo().join("ran")).unwrap(), "x\n");
+    let late = &format!("{TWO}, approve=['bash'], approve_timeout='1s'");
+    bench.write(".plue.py", workflow(late));
+    let claude = Scripted::new(&json!([
+        lead(json!([delegate("toolu_A", json!({ "role": "reviewer", "task": "One." }))])),
+        { "match": of("One.", 1), "tool_calls": look, "usage": usage() },
+        with(
+            text_turn("One.", 3, "Not looked."),
+            json!([{ "path": "messages.-1.content.0.content", "matches": "no person decided" }]),
+        ),
+        text_turn("Lead.", 3, "Done."),
+    ]));
+    claude.plue(&bench, &["run"]).ends(0);
+    clean(&claude, 4);
 }
 
 #[test]

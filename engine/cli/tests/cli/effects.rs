@@ -147,7 +147,7 @@ fn forge_steps_of_yaml_are_the_same() {
         "triage.plue.yaml",
         "name: Triage\ntasks:\n  - id: post\n    uses: plugin:forge\n    with:\n      label: {add: [bug]}\n",
     );
-    bench.plue(&["run"]).ends(1).reports(&["PLUE-R0018", "`label` is none of comment"]);
+    bench.plue(&["run"]).ends(3).reports(&["PLUE-P0088", "`label` is no field of a `forge` step"]);
 }
 
 #[test]

@@ -163,4 +163,5 @@ mod watched;
 #[cfg(test)]
 mod webhooks;
 #[cfg(test)]
+mod workflow_tools;
 mod yaml;

@@ -294,6 +294,10 @@ fn urls_of_servers_are_checked_and_redirects_refused() {
     assert!(moved.contains("redirects are not followed"), "{moved}");
     let wrong = refusal("/mcp", "{'Authorization': ['Basic ', secret('TOKEN')]}", &ALLOWED);
     assert!(wrong.contains("HTTP 401") && wrong.contains("no, Basic ***"), "{wrong}");
+    assert!(wrong.contains("PLUE-L0023") && wrong.contains("store a new token"), "{wrong}");
+    let no_token = refusal("/mcp", "{}", &ALLOWED);
+    assert!(no_token.contains("PLUE-L0023") && no_token.contains("plue does not log in by OAuth"));
+    assert!(no_token.contains("secret(\"MCP_TOKEN\")"), "{no_token}");
     assert_eq!(requests(&claude), 0);
 }
 

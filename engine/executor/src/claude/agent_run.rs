@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use plue_flow::AskedCall;
 use plue_llm::{
     Agent,
-    agent::{Call, Effect, End, EndReason, Fact, Input},
+    agent::{Call, Effect, End, EndReason, Fact, Input, Task},
 };
 use plue_plan::{AttemptId, RunId, StepId};
 use plue_runtime::mask::Secrets;
@@ -29,6 +29,7 @@ use super::{
     replay::Replay,
     spending::Budgets,
     tool_calls::AgentTools,
+    workflow_tool,
 };
 use crate::{
     engine::Shared,
@@ -140,25 +141,18 @@ impl AgentRun {
         if let Ok(assignment) = &assignment {
             self.tools.team = assignment.team.clone();
             self.tools.steps = assignment.steps.clone();
+            self.tools.workflows = assignment.workflows.clone();
         }
         let mut agent = self.resume(before).await?;
         loop {
             let effect = agent.effect();
             if !matches!(effect, Effect::Call(_)) {
-                self.ask_people(&[], false).await?;
+                self.withdraw_requests().await?;
             }
             match effect {
-                Effect::Begin => match &assignment {
-                    Ok(assignment) => match self.mcp_setup().equip(assignment).await? {
-                        Ok(task) => {
-                            self.apply(&mut agent, Input::Start(Box::new(task)), None).await?;
-                        }
-                        Err(end) => return self.refuse(*end, &agent).await,
-                    },
-                    Err(why) => {
-                        let end = End::refused(EndReason::Api, why.clone());
-                        return self.refuse(end, &agent).await;
-                    }
+                Effect::Begin => match self.equipped(&assignment).await? {
+                    Ok(task) => self.apply(&mut agent, Input::Start(task), None).await?,
+                    Err(end) => return self.refuse(*end, &agent).await,
                 },
                 Effect::Ask(request) => self.ask(&mut agent, *request).await?,
                 Effect::Call(calls) => self.call(&mut agent, &calls).await?,
@@ -168,6 +162,27 @@ impl AgentRun {
                 }
                 Effect::End(end) => return Ok(*end),
             }
+        }
+    }
+
+    /// The task with the tools that are known only now, or the end of an agent that does not begin.
+    async fn equipped(
+        &mut self,
+        assignment: &Result<Assignment, String>,
+    ) -> Result<Result<Box<Task>, Box<End>>, Stopped> {
+        let refused = |why: String| Ok(Err(Box::new(End::refused(EndReason::Api, why))));
+        let assignment = match assignment {
+            Ok(assignment) => assignment,
+            Err(why) => return refused(why.clone()),
+        };
+        let task = match self.mcp_setup().equip(assignment).await? {
+            Ok(task) => task,
+            Err(end) => return Ok(Err(end)),
+        };
+        let Some(children) = &self.tools.children else { return Ok(Ok(Box::new(task))) };
+        match workflow_tool::equip(task, &assignment.workflows, children).await {
+            Ok(task) => Ok(Ok(Box::new(task))),
+            Err(why) => refused(why),
         }
     }
 

@@ -3,7 +3,11 @@
 //!
 //! Must not approve by itself: a replay takes recorded decisions, and a timeout rejects.
 
-use std::{sync::PoisonError, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use jiff::SignedDuration;
 use plue_flow::{AskedCall, CallRequest};
@@ -13,20 +17,84 @@ use plue_llm::{
 };
 use plue_plan::AttemptId;
 use plue_store::decision::CallDecision;
+use tokio::sync::Mutex;
 
-use super::agent_run::{AgentMessage, AgentRun, STORE_PAUSE, Stopped};
+use super::agent_run::{AgentMessage, AgentRun, AgentScope, STORE_PAUSE, Stopped, call_prefix};
 
 /// Interval at which decisions are polled.
 pub(super) const POLL: Duration = Duration::from_millis(500);
+/// Calls of one attempt that people are asked about at the same time; further ones follow with the decisions.
+const MAX_ASKED: usize = 32;
 
 /// The approval requests of one agent.
 #[derive(Debug)]
 pub(crate) struct Approvals {
-    /// The requests that were last reported, and whether other calls run meanwhile. `None`: this engine has
-    /// reported none; the journal may have those of another engine.
-    pub(crate) asked: Option<(Vec<AskedCall>, bool)>,
+    /// Shared with the other agents of the attempt.
+    requests: Requests,
     /// The attempt whose transcript this one continues; decisions about its open calls count.
     pub(crate) lost: Option<AttemptId>,
+}
+
+/// The requests of all agents of an attempt: people get them as one list.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Requests(Arc<Mutex<RequestList>>);
+
+#[derive(Debug, Default)]
+struct RequestList {
+    /// By transcript. `None`: the agent has been started here and has not reported yet.
+    agents: BTreeMap<AttemptId, Option<Request>>,
+    /// The last list for the journal. `None`: this engine has reported none; the journal may have that of
+    /// another engine.
+    reported: Option<(Vec<AskedCall>, bool)>,
+}
+
+#[derive(Debug)]
+struct Request {
+    calls: Vec<AskedCall>,
+    /// True if the agent asks the model, or the runner carries out calls of it.
+    is_busy: bool,
+}
+
+// === impl Approvals ===
+
+impl Approvals {
+    pub(crate) fn new(requests: Requests) -> Self {
+        Self { requests, lost: None }
+    }
+
+    /// Those of a subagent, which is about to start.
+    pub(super) async fn below(&self, id: &AttemptId) -> Self {
+        self.requests.0.lock().await.agents.insert(id.clone(), None);
+        Self::new(self.requests.clone())
+    }
+
+    /// Forgets the requests of a subagent that has ended, and of those below it.
+    pub(super) async fn forget(&self, id: &AttemptId) {
+        let mut list = self.requests.0.lock().await;
+        list.forget_below(id);
+        list.agents.remove(id);
+    }
+}
+
+// === impl RequestList ===
+
+impl RequestList {
+    fn forget_below(&mut self, id: &AttemptId) {
+        let below = format!("{id}~");
+        self.agents.retain(|agent, _| !agent.as_str().starts_with(&below));
+    }
+
+    /// The list for the journal, if it is another one than the last. None while agents start: a list without
+    /// their requests would withdraw those of an earlier engine.
+    fn news(&self) -> Option<(Vec<AskedCall>, bool)> {
+        let all: Option<Vec<&Request>> = self.agents.values().map(Option::as_ref).collect();
+        let all = all?;
+        let calls = all.iter().flat_map(|request| request.calls.iter().cloned());
+        let calls: Vec<AskedCall> = calls.take(MAX_ASKED).collect();
+        let is_busy = !calls.is_empty() && all.iter().any(|request| request.is_busy);
+        let news = (calls, is_busy);
+        (self.reported.as_ref() != Some(&news)).then_some(news)
+    }
 }
 
 // === impl AgentRun: approval of calls ===
@@ -58,7 +126,7 @@ impl AgentRun {
                 self.apply(agent, input, None).await?;
                 call.held = Some(Held { until: Some(until) });
                 let asked = self.request(&call);
-                let (run, step, id) = (&self.scope.run, &self.scope.step, &call.id);
+                let (run, step, id) = (&self.scope.run, &self.scope.step, &asked.call);
                 let text = self.log.view.note(&format!(
                     "[plue: {tool} waits for approval until {until}: {arguments}]\n[plue: plue approve \
                      {run} {step} --call {id}, or plue reject {run} {step} --call {id}]",
@@ -88,7 +156,8 @@ impl AgentRun {
         let (mut approved, mut waiting) = (Vec::new(), Vec::new());
         for call in held.drain(..) {
             let until = call.held.and_then(|held| held.until);
-            let row = rows.iter().find(|row| row.call == call.id);
+            let asked = self.scope.asked_id(&call);
+            let row = rows.iter().find(|row| row.call == asked);
             let id = call.id.clone();
             let decision = match row {
                 Some(CallDecision { decision, at, .. }) => Decision {
@@ -112,24 +181,30 @@ impl AgentRun {
         Ok(approved)
     }
 
-    /// Reports the waiting calls to the journal, unless it has them.
-    pub(super) async fn ask_people(&mut self, held: &[Call], is_busy: bool) -> Result<(), Stopped> {
+    /// Reports the waiting calls of this agent for the journal. `is_busy`: it does not only wait for people and
+    /// for subagents.
+    pub(super) async fn ask_people(&self, held: &[Call], is_busy: bool) -> Result<(), Stopped> {
         let asked = |call: &Call| AskedCall {
             request: self.request(call),
             until: call.held.and_then(|held| held.until),
         };
-        let calls: Vec<AskedCall> = held.iter().map(asked).collect();
-        let is_busy = is_busy && !calls.is_empty();
-        let now = (calls, is_busy);
-        if self.approvals.asked.as_ref() == Some(&now) {
-            return Ok(());
-        }
-        let (calls, is_busy) = now.clone();
+        let calls = held.iter().map(asked).collect();
+        let mut list = self.approvals.requests.0.lock().await;
+        list.agents.insert(self.scope.id.clone(), Some(Request { calls, is_busy }));
+        let Some(news) = list.news() else { return Ok(()) };
+        let (calls, is_busy) = news.clone();
         let claim = self.scope.claim.clone();
         let message = AgentMessage::Asks { claim, calls, is_busy };
+        // Sent under the lock, so that the newest list is the last.
         self.tools.orders.send(message).await.map_err(|_| Stopped::Superseded)?;
-        self.approvals.asked = Some(now);
+        list.reported = Some(news);
         Ok(())
+    }
+
+    /// Reports that no call of this agent or of one below it waits.
+    pub(super) async fn withdraw_requests(&self) -> Result<(), Stopped> {
+        self.approvals.requests.0.lock().await.forget_below(&self.scope.id);
+        self.ask_people(&[], true).await
     }
 
     /// Stores a decision; returns an approved call.
@@ -163,7 +238,7 @@ impl AgentRun {
     fn request(&self, call: &Call) -> CallRequest {
         let mask = &mut |text: &mut String| *text = self.scope.masks.text(text);
         CallRequest {
-            call: call.id.clone(),
+            call: self.scope.asked_id(call),
             tool: call.name.clone(),
             arguments: self.scope.masks.text(&shown_arguments(&call.input, mask)),
         }
@@ -183,5 +258,17 @@ impl AgentRun {
             }
         }
         rows
+    }
+}
+
+// === impl AgentScope ===
+
+impl AgentScope {
+    /// The id of a call for people, who see the calls of all agents of the attempt.
+    fn asked_id(&self, call: &Call) -> String {
+        match call_prefix(&self.id) {
+            prefix if prefix.is_empty() => call.id.clone(),
+            prefix => format!("{prefix}:{}", call.id),
+        }
     }
 }

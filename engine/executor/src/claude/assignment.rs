@@ -29,6 +29,7 @@ use super::{
     step_tool::{StepTools, step_tools},
     team::{ParentAgent, Team},
     tool::{self, Selected},
+    workflow_tool::{WorkflowTools, workflow_tools},
 };
 
 /// The prompt of a step that has only a role.
@@ -51,6 +52,8 @@ pub(crate) struct Assignment {
     pub(crate) team: Arc<Team>,
     /// Steps of the plan that it may run.
     pub(crate) steps: StepTools,
+    /// Workflows of the repository that it may start.
+    pub(crate) workflows: WorkflowTools,
 }
 
 /// The sources of an assignment besides the step itself.
@@ -108,6 +111,7 @@ pub(crate) fn assignment(
     let tools = llm.tools.as_ref().or(of_prompt.tools.as_ref()).or(of_role.tools.as_ref());
     let tools = tools.map(Vec::as_slice).unwrap_or_default();
     let (steps, of_steps) = step_tools(tools, plan, scope)?;
+    let (workflows, of_workflows) = workflow_tools(tools)?;
     let tools = tool::named(tools, &llm.mcp, &claude.fetch_hosts)?;
     let approve = [&llm.approve, &of_prompt.approve, &of_role.approve];
     let approve: BTreeSet<&String> = approve.into_iter().flatten().collect();
@@ -118,11 +122,18 @@ pub(crate) fn assignment(
     let budget = Limit::of(budget);
     let fallback_models = &llm.fallback_models;
     let all: Vec<String> = approve.iter().copied().cloned().collect();
-    let above =
-        ParentAgent { tools: &tools, approve: &all, model: &model, fallback_models, depth: 0 };
+    let approve_seconds = approve_seconds(llm);
+    let above = ParentAgent {
+        tools: &tools,
+        approve: &all,
+        approve_seconds,
+        model: &model,
+        fallback_models,
+        depth: 0,
+    };
     let team = Team::of(&context, above)?;
-    let offers: Vec<Tool> =
-        tools.offers.iter().cloned().chain(of_steps).chain(team.offers()).collect();
+    let own = tools.offers.iter().cloned().chain(of_steps).chain(of_workflows);
+    let offers: Vec<Tool> = own.chain(team.offers()).collect();
     tool::check_approve(&approve, &llm.approve, &offers)?;
     let turns = llm.max_turns.or(of_prompt.max_turns).or(of_role.max_turns);
     let max_tokens = llm.max_tokens.or(of_prompt.max_tokens).or(of_role.max_tokens);
@@ -132,7 +143,7 @@ pub(crate) fn assignment(
         system: Some(system).filter(|system| !system.is_empty()),
         prompt: text,
         tools: offers,
-        approval: ApprovalRules { approve: all, approve_seconds: approve_seconds(llm) },
+        approval: ApprovalRules { approve: all, approve_seconds },
         mcp: BTreeMap::new(),
         effort: llm.effort.clone().or_else(|| either(|it| it.effort.clone())),
         output: llm
@@ -147,7 +158,7 @@ pub(crate) fn assignment(
     };
     let servers = tools.servers;
     let (fetch_hosts, team) = (tools.fetch_hosts, Arc::new(team));
-    Ok(Assignment { task, budget, fetch_hosts, servers, team, steps })
+    Ok(Assignment { task, budget, fetch_hosts, servers, team, steps, workflows })
 }
 
 /// Seconds until an undecided call is rejected, at least one.

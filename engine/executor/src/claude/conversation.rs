@@ -8,7 +8,8 @@ use plue_llm::{
     agent::{Call, Input},
     error::Error,
 };
-use plue_store::usage::claude::CallSettlement;
+use plue_runtime::Task;
+use plue_store::{TranscriptId as _, usage::claude::CallSettlement};
 use plue_wire::runner::ToolResult;
 
 use super::{
@@ -18,6 +19,7 @@ use super::{
     metrics,
     spending::Reservation,
     tool_calls::TOOL_TIMEOUT,
+    workflow_tool::follow_runs,
 };
 
 /// Time after the timeouts of all calls in which results are still awaited.
@@ -139,17 +141,17 @@ impl AgentRun {
         ready.extend(self.look_for_decisions(agent, &mut held).await?);
         let (starting, mut open) = split_subagents(ready);
         let mut subagents = Subagents::new(&self.scope.shared.tasks);
-        subagents.start(self, starting);
-        self.tools.send_calls(&self.scope, &open).await?;
+        subagents.start(self, starting).await;
         // Dropped with this future, so that no call outlives it.
-        let mut remote = self.tools.call_remotes(&self.scope, &open);
+        let mut remote = self.begin(agent, &open).await?;
         let (mut since, mut most) = (clock.mark(), longest(open.len()));
         while !(open.is_empty() && held.is_empty() && subagents.is_over() || agent.is_over()) {
             let (runs, waits) = (!open.is_empty(), !held.is_empty());
-            self.ask_people(&held, runs || !subagents.is_over()).await?;
+            let has_limit = open.iter().any(|call| !self.tools.is_run(call));
+            self.ask_people(&held, runs).await?;
             tokio::select! {
                 Some(ended) = subagents.next(), if !subagents.is_over() => {
-                    subagents.start_next(self);
+                    subagents.start_next(self).await;
                     self.subagent_ended(agent, ended.call, ended.result?).await?;
                 }
                 result = self.tools.results.recv() => {
@@ -169,23 +171,38 @@ impl AgentRun {
                 () = clock.sleep(POLL), if waits => {
                     let approved = self.look_for_decisions(agent, &mut held).await?;
                     let (starting, approved) = split_subagents(approved);
-                    subagents.start(self, starting);
+                    subagents.start(self, starting).await;
                     if !approved.is_empty() {
-                        self.tools.send_calls(&self.scope, &approved).await?;
-                        remote.extend(self.tools.call_remotes(&self.scope, &approved));
+                        remote.extend(self.begin(agent, &approved).await?);
                         open.extend(approved);
                         (since, most) = (clock.mark(), longest(open.len()));
                     }
                 }
-                () = clock.sleep(most.saturating_sub(clock.elapsed(since))), if runs => {
-                    for call in open.drain(..) {
-                        let content = "The call gave no result in time; whether it took effect is unknown.";
-                        let (id, content) = (call.id.clone(), content.to_owned());
-                        let input = Input::Result { id, content, is_error: true };
-                        self.apply(agent, input, None).await?;
-                    }
+                () = clock.sleep(most.saturating_sub(clock.elapsed(since))), if has_limit => {
+                    self.give_up(agent, &mut open).await?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Begins calls: on the runner, at remote servers, as runs of workflows.
+    async fn begin(&mut self, agent: &mut Agent, calls: &[Call]) -> Result<Vec<Task<()>>, Stopped> {
+        self.tools.send_calls(&self.scope, calls).await?;
+        let remote = self.tools.call_remotes(&self.scope, calls);
+        follow_runs(self, agent, calls).await?;
+        Ok(remote)
+    }
+
+    /// Gives up calls that are past their time. Runs of workflows have timeouts of their own.
+    async fn give_up(&mut self, agent: &mut Agent, open: &mut Vec<Call>) -> Result<(), Stopped> {
+        let is_run = |call: &Call| self.tools.is_run(call);
+        let (runs, late): (Vec<Call>, Vec<Call>) = open.drain(..).partition(is_run);
+        *open = runs;
+        for call in late {
+            let content = "The call gave no result in time; whether it took effect is unknown.";
+            let (id, content) = (call.id, content.to_owned());
+            self.apply(agent, Input::Result { id, content, is_error: true }, None).await?;
         }
         Ok(())
     }
@@ -210,6 +227,9 @@ impl AgentRun {
         call: Call,
         result: SubagentResult,
     ) -> Result<(), Stopped> {
+        if let Some(number) = call.agent {
+            self.approvals.forget(&self.scope.id.agent(number)).await;
+        }
         let (content, is_error) = match result {
             SubagentResult::Content { content, is_error } => (content, is_error),
             SubagentResult::Diverged(divergence) => {

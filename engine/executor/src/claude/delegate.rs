@@ -20,13 +20,13 @@ use tokio::sync::mpsc;
 
 use super::{
     agent_run::{AgentRun, AgentScope, PriorTranscript, STORE_PAUSE, Stopped, call_prefix},
-    approvals::Approvals,
     assignment::Assignment,
     mcp::Remotes,
     replay::Replay,
     spending::Slice,
     step_tool::StepTools,
     tool_calls::AgentTools,
+    workflow_tool::WorkflowTools,
 };
 
 /// Concurrent subagents of one answer.
@@ -163,17 +163,17 @@ impl Subagents {
     }
 
     /// Starts subagents of `parent` for these calls, at most [`PARALLEL`] at a time.
-    pub(super) fn start(&mut self, parent: &AgentRun, calls: Vec<Call>) {
+    pub(super) async fn start(&mut self, parent: &AgentRun, calls: Vec<Call>) {
         self.waiting.extend(calls);
-        self.start_next(parent);
+        self.start_next(parent).await;
     }
 
     /// Starts waiting subagents as far as there is room.
-    pub(super) fn start_next(&mut self, parent: &AgentRun) {
+    pub(super) async fn start_next(&mut self, parent: &AgentRun) {
         while self.running.len() < PARALLEL {
             let Some(call) = self.waiting.pop_front() else { return };
             let Some(number) = call.agent else { continue };
-            let (agent, route) = subagent(parent, number);
+            let (agent, route) = subagent(parent, number).await;
             self.running.spawn(number, perform(agent, call.clone(), route));
             self.calls.insert(number, call);
         }
@@ -211,7 +211,7 @@ fn result_of(call: &Call, end: SubagentEnd) -> SubagentResult {
 }
 
 /// The subagent of a number, below `parent`.
-fn subagent(parent: &AgentRun, number: u32) -> (AgentRun, Route) {
+async fn subagent(parent: &AgentRun, number: u32) -> (AgentRun, Route) {
     let (sender, results) = mpsc::channel(RESULT_QUEUE);
     let id = parent.scope.id.agent(number);
     let route = parent.tools.routes.add(call_prefix(&id), sender.clone());
@@ -230,9 +230,12 @@ fn subagent(parent: &AgentRun, number: u32) -> (AgentRun, Route) {
         sessions: parent.tools.sessions.clone(),
         // The parent's, until the assignment sets its own.
         team: parent.tools.team.clone(),
-        // Subagents run no steps of the plan.
+        // Subagents run no steps of the plan and start no workflows.
         steps: StepTools::default(),
+        workflows: WorkflowTools::default(),
+        children: None,
     };
+    let approvals = parent.approvals.below(&id).await;
     let agent = AgentRun {
         scope: AgentScope { id, ..parent.scope.clone() },
         tools,
@@ -240,8 +243,7 @@ fn subagent(parent: &AgentRun, number: u32) -> (AgentRun, Route) {
         budgets: parent.budgets.clone(),
         stored: 0,
         replay,
-        // Calls of a subagent need no approval; its report would replace that of the attempt's agent.
-        approvals: Approvals { asked: Some((Vec::new(), false)), lost: None },
+        approvals,
     };
     (agent, route)
 }

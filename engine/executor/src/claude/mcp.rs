@@ -83,7 +83,12 @@ impl McpSetup<'_> {
             }
             let tools = match self.definitions(selected).await? {
                 Ok(tools) => tools,
-                Err(why) => return Ok(refused(EndReason::Mcp, why)),
+                Err(why) => {
+                    let remote = self.tools.remotes.get(name);
+                    let is_login = remote.is_some_and(|remote| remote.demands_login());
+                    let reason = if is_login { EndReason::McpLogin } else { EndReason::Mcp };
+                    return Ok(refused(reason, why));
+                }
             };
             let offers = tools.values().filter_map(|definition| offer(name, definition));
             task.tools.extend(offers);

@@ -76,6 +76,12 @@ async fn transcripts(
 // === impl Replay ===
 
 impl Replay {
+    /// The recorded run that the same call started.
+    pub(super) fn run_of(&self, call: &str) -> Option<RunId> {
+        let recording = self.recording.lock().unwrap_or_else(PoisonError::into_inner);
+        recording.run(&self.place, call)
+    }
+
     /// The recorded answer to a request with its text for the log, or the input that ends the agent at the
     /// first request without one.
     pub(super) fn answer(

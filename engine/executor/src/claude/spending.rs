@@ -10,7 +10,7 @@ use plue_runtime::metrics::names::CLAUDE_REFUSALS;
 use plue_store::usage::claude::{NewCall, Reserved, SpendLife, SpendScope, SpendUnit, Spent};
 
 use super::{PeriodLimits, SpendLimits, agent_run::AgentScope};
-use crate::perform::child::RunBudget;
+use crate::perform::child::{BudgetOwner, RunBudget};
 
 /// The shortest useful answer.
 pub(super) const FEWEST_TOKENS: u32 = 256;
@@ -83,7 +83,8 @@ enum Owner {
     Agent(String),
     Step(String),
     Run,
-    RunAbove(RunId),
+    /// A run above, or a part of it that started this one.
+    Above(RunBudget),
     Workflow(String),
     Repository(String),
     Organisation(String),
@@ -146,12 +147,10 @@ impl Budgets {
         chain.push(of_run(format!("run {run}"), run, own(self.run.usd), Owner::Run));
         chain.extend(of_tokens(format!("run {run}"), run, self.run.tokens, Owner::Run));
         chain.extend(self.above.iter().map(|above| {
-            let owner = Owner::RunAbove(above.run.clone());
-            of_run(format!("run {}", above.run), &above.run, Some(above.limit), owner)
+            of_run(above.name(), &above.run, Some(above.limit), Owner::Above(above.clone()))
         }));
         chain.extend(self.tokens_above.iter().filter_map(|above| {
-            let owner = Owner::RunAbove(above.run.clone());
-            of_tokens(format!("run {}", above.run), &above.run, Some(above.limit), owner)
+            of_tokens(above.name(), &above.run, Some(above.limit), Owner::Above(above.clone()))
         }));
         let repo = self.repo.as_deref().unwrap_or(NONE);
         let organisation = self.repo.as_deref().and_then(plue_plan::event::owner).unwrap_or(NONE);
@@ -182,6 +181,19 @@ impl Budgets {
         let owner = Owner::Organisation(organisation.to_owned());
         of_periods(format!("organisation {organisation}"), self.limits.organisation, owner);
         chain
+    }
+}
+
+// === impl RunBudget ===
+
+impl RunBudget {
+    /// The name under which spending is counted; that of a step is the one that its own calls use.
+    fn name(&self) -> String {
+        match &self.of {
+            None => format!("run {}", self.run),
+            Some(BudgetOwner::Step(step)) => format!("step {} {step}", self.run),
+            Some(BudgetOwner::Call(call)) => format!("call {call}"),
+        }
     }
 }
 
@@ -265,7 +277,16 @@ impl Link {
                     Owner::Step(_) => {
                         "raise `budget` of the step, its prompt or its role".to_owned()
                     }
-                    Owner::RunAbove(run) => format!("raise `budget` of the plan of run {run}"),
+                    Owner::Above(RunBudget { of: Some(BudgetOwner::Call(_)), .. }) => {
+                        "the agent that started this run may give it a larger `budget_usd`"
+                            .to_owned()
+                    }
+                    Owner::Above(RunBudget { run, of: Some(BudgetOwner::Step(step)), .. }) => {
+                        format!("raise `budget` of step `{step}` of run {run}")
+                    }
+                    Owner::Above(RunBudget { run, of: None, .. }) => {
+                        format!("raise `budget` of the plan of run {run}")
+                    }
                     _ => "raise `budget` of the plan".to_owned(),
                 };
             }
@@ -289,7 +310,7 @@ impl Owner {
         match self {
             Self::Agent(_) => "agent",
             Self::Step(_) => "step",
-            Self::Run | Self::RunAbove(_) => "run",
+            Self::Run | Self::Above(_) => "run",
             Self::Workflow(_) => "workflow",
             Self::Repository(_) => "repository",
             Self::Organisation(_) => "organisation",
@@ -303,7 +324,15 @@ impl fmt::Display for Owner {
             Self::Agent(label) => write!(f, "agent `{label}`"),
             Self::Step(step) => write!(f, "step `{step}`"),
             Self::Run => f.write_str("the run"),
-            Self::RunAbove(run) => write!(f, "run {run}, which started this one,"),
+            Self::Above(RunBudget { run, of: None, .. }) => {
+                write!(f, "run {run}, which started this one,")
+            }
+            Self::Above(RunBudget { run, of: Some(BudgetOwner::Step(step)), .. }) => {
+                write!(f, "step `{step}` of run {run}, which started this one,")
+            }
+            Self::Above(RunBudget { run, of: Some(BudgetOwner::Call(_)), .. }) => {
+                write!(f, "the call in run {run} that started this one")
+            }
             Self::Workflow(name) => write!(f, "the workflow `{name}`"),
             Self::Repository(repo) if repo == NONE => f.write_str("runs without a repository"),
             Self::Repository(repo) => write!(f, "the repository {repo}"),
@@ -387,7 +416,7 @@ mod tests {
             slices: Vec::new(),
             step: Limit { usd: Some(PicoUsd(1)), tokens: None },
             run: Limit { usd: Some(PicoUsd(2)), tokens: None },
-            above: vec![RunBudget { run: RunId::new("r0"), limit: 3 }],
+            above: vec![RunBudget { run: RunId::new("r0"), limit: 3, of: None }],
             tokens_above: Vec::new(),
             workflows: vec!["Site \"A\"".to_owned(), "part".to_owned(), "part".to_owned()],
             repo: Some("acme/web/shop".to_owned()),
@@ -464,7 +493,7 @@ mod tests {
         let budgets = Budgets {
             step: Limit { usd: None, tokens: Some(100) },
             run: Limit { usd: None, tokens: Some(200) },
-            tokens_above: vec![RunBudget { run: RunId::new("r0"), limit: 300 }],
+            tokens_above: vec![RunBudget { run: RunId::new("r0"), limit: 300, of: None }],
             ..budgets()
         };
         let chain = chain(&budgets, "2026-11-23T10:00:00Z");

@@ -173,7 +173,7 @@ mod tests {
     fn input(tools: &StepTools, name: &str, input: Json) -> Option<Json> {
         let input = input.as_object().cloned().unwrap();
         let (id, name) = ("a".to_owned(), name.to_owned());
-        tools.input(&Call { id, earlier: 0, name, input, held: None, agent: None })
+        tools.input(&Call { id, earlier: 0, name, input, held: None, agent: None, run: None })
     }
 
     #[test]

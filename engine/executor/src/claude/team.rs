@@ -23,7 +23,6 @@ use serde_json::{Map, Value as Json, json};
 use super::{
     assignment::{Assignment, Context, limits},
     spending::Limit,
-    step_tool::StepTools,
     tool::{Starter, Tools, check_approve},
 };
 
@@ -67,6 +66,8 @@ pub(super) struct ParentAgent<'a> {
     pub(super) tools: &'a Tools,
     /// Calls that people approve; subagents need the approval as well.
     pub(super) approve: &'a [String],
+    /// Seconds until a call without a decision counts as rejected.
+    pub(super) approve_seconds: Option<u64>,
     pub(super) model: &'a str,
     pub(super) fallback_models: &'a [String],
     /// Number of generations above; 0 for the agent of a step.
@@ -232,6 +233,7 @@ fn member(
         ParentAgent {
             tools: &tools,
             approve: &approve,
+            approve_seconds: above.approve_seconds,
             model: &model,
             fallback_models: &fallback_models,
             depth: above.depth + 1,
@@ -246,7 +248,7 @@ fn member(
         system: system.filter(|system| !system.is_empty()),
         prompt: String::new(),
         tools: tools.offers.iter().cloned().chain(team.offers()).collect(),
-        approval: ApprovalRules { approve, approve_seconds: None },
+        approval: ApprovalRules { approve, approve_seconds: above.approve_seconds },
         mcp: BTreeMap::new(),
         effort: of_prompt.effort.or(of_role.effort),
         output: of_prompt.output.or(of_role.output),
@@ -255,8 +257,8 @@ fn member(
         limits,
     };
     let (fetch_hosts, team) = (tools.fetch_hosts, Arc::new(team));
-    let (servers, steps) = (Vec::new(), StepTools::default());
-    Ok(Assignment { task, budget, fetch_hosts, servers, team, steps })
+    let (servers, steps, workflows) = Default::default();
+    Ok(Assignment { task, budget, fetch_hosts, servers, team, steps, workflows })
 }
 
 fn any_object() -> Map<String, Json> {

@@ -10,7 +10,7 @@ use plue_plan::{action::Mcp, id::check_identifier};
 use plue_wire::mcp;
 use serde_json::Value as Json;
 
-use super::step_tool::step_of;
+use super::{step_tool::step_of, workflow_tool::workflow_of};
 
 /// Most roles and prompts in the tools of one agent.
 const MAX_STARTERS: usize = 16;
@@ -63,6 +63,7 @@ pub(super) fn named(
         of_server
             || starter(name).is_some()
             || step_of(name).is_some()
+            || workflow_of(name).is_some()
             || tools::tool(name).is_some()
             || git_command(name).is_some()
             || fetch_host(name).is_some()
@@ -72,7 +73,7 @@ pub(super) fn named(
         let code = codes::UNKNOWN_TOOL;
         return Err(format!(
             "{code}: there is no tool `{unknown}`; there are {}, fetch(HOST), delegate(ROLE), \
-             prompt(NAME), step(ID), git_{}, and mcp__SERVER of the servers in `mcp` of the step",
+             prompt(NAME), step(ID), workflow(NAME), git_{}, and mcp__SERVER of the servers in `mcp` of the step",
             known.join(", "),
             GIT_COMMANDS.join(", git_")
         ));
@@ -219,7 +220,8 @@ impl Tools {
         let has_fetch = above.offers.iter().any(|offer| offer.name == "fetch");
         let is_fetch = |name: &str| name == "fetch" || fetch_host(name).is_some();
         let is_left = |name: &&String| {
-            (has_fetch || !is_fetch(name)) && !is_of_server(name) && step_of(name).is_none()
+            let is_own = step_of(name).is_some() || workflow_of(name).is_some();
+            (has_fetch || !is_fetch(name)) && !is_of_server(name) && !is_own
         };
         let names: Vec<String> = names.iter().filter(is_left).cloned().collect();
         let own = named(&names, &[], operators_hosts)?;

@@ -17,7 +17,9 @@ use super::{
     mcp::{PinScope, Remote, Remotes, call_remote},
     step_tool::{RUNNER_TOOL, StepTools},
     team::Team,
+    workflow_tool::WorkflowTools,
 };
+use crate::driver::AgentChildren;
 
 /// The longest execution of one tool call.
 pub(super) const TOOL_TIMEOUT: Duration = Duration::from_secs(10 * 60);
@@ -39,6 +41,10 @@ pub(crate) struct AgentTools {
     pub(crate) team: Arc<Team>,
     /// Steps of the plan that it may run.
     pub(crate) steps: StepTools,
+    /// Workflows that it may start.
+    pub(crate) workflows: WorkflowTools,
+    /// `None`: it starts no runs.
+    pub(crate) children: Option<AgentChildren>,
 }
 
 // === impl AgentTools ===
@@ -50,13 +56,18 @@ impl AgentTools {
         self.orders.send(message).await.map_err(|_| Stopped::Superseded)
     }
 
-    /// Sends calls to the runner, except those to remote servers.
+    /// Whether a call starts a run of a workflow.
+    pub(super) fn is_run(&self, call: &Call) -> bool {
+        self.workflows.workflow(call).is_some()
+    }
+
+    /// Sends calls to the runner, except those that the engine makes.
     pub(super) async fn send_calls(
         &self,
         scope: &AgentScope,
         calls: &[Call],
     ) -> Result<(), Stopped> {
-        for call in calls.iter().filter(|call| self.remote(call).is_none()) {
+        for call in calls.iter().filter(|call| self.remote(call).is_none() && !self.is_run(call)) {
             let (name, input) = match self.steps.input(call) {
                 Some(input) => (RUNNER_TOOL.to_owned(), input),
                 None => (call.name.clone(), Json::Object(call.input.clone())),

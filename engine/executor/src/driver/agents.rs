@@ -20,11 +20,12 @@ use plue_wire::{
 use serde_json::Value as Json;
 use tokio::sync::{mpsc, watch};
 
-use super::context::RunContext;
+use super::{context::RunContext, steps::call_child::OpenChildren};
 use crate::{
+    child_slots::SiblingSlots,
     claude::{
         agent_run::{AgentMessage, AgentRun, AgentScope, Order, PriorTranscript},
-        approvals::Approvals,
+        approvals::{Approvals, Requests},
         assignment::Assignment,
         delegate::Routes,
         log_view::AgentLog,
@@ -33,6 +34,7 @@ use crate::{
         spending::{Budgets, Limit},
         step_tool::StepTools,
         tool_calls::AgentTools,
+        workflow_tool::WorkflowTools,
     },
     error::Error,
     perform::{child, scope::AttemptNumber},
@@ -53,6 +55,8 @@ pub(crate) struct Agents {
     asking: HashSet<AttemptId>,
     /// Attempts that have rows although this engine has no key.
     rows: HashSet<AttemptId>,
+    /// Child runs that calls of agents have started.
+    children: OpenChildren,
     /// The recordings of a replay.
     recordings: HashMap<StepId, SharedRecording>,
 }
@@ -73,7 +77,7 @@ struct NewAgent {
 // === impl Agents ===
 
 impl Agents {
-    pub(crate) fn new(context: Arc<RunContext>) -> Self {
+    pub(crate) fn new(context: Arc<RunContext>, slots: SiblingSlots) -> Self {
         let (sender, messages) = mpsc::channel(ORDER_QUEUE);
         Self {
             context,
@@ -82,6 +86,7 @@ impl Agents {
             running: HashMap::new(),
             asking: HashSet::new(),
             rows: HashSet::new(),
+            children: OpenChildren::new(slots),
             recordings: HashMap::new(),
         }
     }
@@ -108,6 +113,7 @@ impl Agents {
     /// Stops an agent whose attempt ends, with all of its text in the log.
     pub(crate) async fn end(&mut self, attempt: &AttemptId) {
         self.running.remove(attempt);
+        self.children.settle(&self.context, Some(attempt)).await;
         self.context.shared.store.open_logs().close(attempt).await;
     }
 
@@ -117,6 +123,16 @@ impl Agents {
             drop(running);
             self.context.shared.store.open_logs().close(&attempt).await;
         }
+    }
+
+    /// Asks the child runs that an attempt has started to stop.
+    pub(crate) async fn stop_children(&self, attempt: &AttemptId, kill: bool) -> Result<(), Error> {
+        self.children.stop(&self.context, attempt, kill).await
+    }
+
+    /// Waits for the end of child runs whose attempts are over.
+    pub(crate) async fn settle_children(&self) {
+        self.children.settle(&self.context, None).await;
     }
 
     /// Hands a tool result to its agent.
@@ -233,6 +249,7 @@ impl Agents {
         let (sender, results) = mpsc::channel(RESULT_QUEUE);
         let (sessions, session) = watch::channel(0);
         let repo = context.row.repo.clone();
+        let children = self.children.of_agent(context, run, &claim.attempt);
         let tools = AgentTools {
             orders: self.sender.clone(),
             results,
@@ -243,6 +260,8 @@ impl Agents {
             sessions: session,
             team: Arc::default(),
             steps: StepTools::default(),
+            workflows: WorkflowTools::default(),
+            children,
         };
         let recording = self.recordings.get(step).cloned();
         let attempt = (at.visit, at.number);
@@ -261,7 +280,7 @@ impl Agents {
             budgets,
             stored: 0,
             replay: recording.map(|recording| Replay { recording, place: attempt.into() }),
-            approvals: Approvals { asked: None, lost: None },
+            approvals: Approvals::new(Requests::default()),
         };
         Some(NewAgent { agent, assignment, sessions })
     }

@@ -37,6 +37,9 @@ impl Driver {
         self.runners.check_isolation().await;
         let advanced = self.advance_in_group().await;
         self.runners.end_wait();
+        if advanced.is_ok() && self.ledger.run().is_finished() {
+            self.agents.settle_children().await;
+        }
         if let Some(leased) = self.runners.take_lease() {
             let run = self.ledger.run();
             let is_over = run.is_finished() || self.leaves() || self.context.hands_over();

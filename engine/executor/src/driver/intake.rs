@@ -214,6 +214,7 @@ impl Driver {
             if let Effect::Stop { attempt, kill } = effect
                 && let Some(claim) = self.runners.claim(&attempt).cloned()
             {
+                self.agents.stop_children(&attempt, kill).await?;
                 self.runners.send_stop(claim, kill).await;
             }
         }

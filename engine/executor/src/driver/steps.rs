@@ -26,6 +26,7 @@ use child::ChildRun;
 
 mod answers;
 mod call;
+pub(crate) mod call_child;
 mod child;
 mod forge;
 
@@ -55,7 +56,7 @@ pub(crate) struct EngineSteps {
 // === impl EngineSteps ===
 
 impl EngineSteps {
-    pub(crate) fn new(context: Arc<RunContext>) -> Self {
+    pub(crate) fn new(context: Arc<RunContext>, slots: SiblingSlots) -> Self {
         let (sender, results) = mpsc::channel(RESULT_QUEUE);
         Self {
             context,
@@ -67,7 +68,7 @@ impl EngineSteps {
             decided: Vec::new(),
             refused: Vec::new(),
             failed: Vec::new(),
-            slots: SiblingSlots::new(),
+            slots,
         }
     }
 

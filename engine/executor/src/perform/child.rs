@@ -62,6 +62,19 @@ pub struct RunBudget {
     pub run: RunId,
     /// Limit of Claude spending for the run and its descendants, in picodollars or in tokens.
     pub limit: u64,
+    /// The part of the run that the limit is for; `None`: all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<BudgetOwner>,
+}
+
+/// A part of a run with a budget of its own, from which child runs draw.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BudgetOwner {
+    /// The id of a Claude step.
+    Step(StepId),
+    /// A call of an agent: its attempt and its id.
+    Call(String),
 }
 
 /// A workflow that a step names.
@@ -127,22 +140,40 @@ pub(crate) fn child_source(
     for (name, given) in &workflow.inputs {
         inputs.insert(name.clone(), value(&format!("input `{name}`"), given)?);
     }
-    let above = lineage(origin, name_of_parent);
+    match (&workflow.workflow, &workflow.plan) {
+        (Some(name), _) => named_child(name, inputs, origin, event, name_of_parent),
+        (None, Some(plan)) => {
+            lineage_with_room(origin, name_of_parent)?;
+            Ok(ChildSource::Emitted(value("plan", plan)?, inputs))
+        }
+        (None, None) => Err("it names neither a workflow nor a plan".to_owned()),
+    }
+}
+
+/// A workflow by name, with these inputs.
+///
+/// # Errors
+/// A text for the author: the runs go too deep, or would start each other for ever.
+pub(crate) fn named_child(
+    name: &str,
+    inputs: BTreeMap<String, Json>,
+    origin: &Origin,
+    event: &Event,
+    name_of_parent: &str,
+) -> Result<ChildSource, String> {
+    let above = lineage_with_room(origin, name_of_parent)?;
+    not_above(&above, name)?;
+    let (repository, event, name) = (origin.repository.clone(), event.clone(), name.to_owned());
+    let request = ChildRequest { name, repository, event, inputs };
+    Ok(ChildSource::Named(Box::new(request), above))
+}
+
+fn lineage_with_room(origin: &Origin, workflow: &str) -> Result<Vec<String>, String> {
+    let above = lineage(origin, workflow);
     if above.len() >= MAX_DEPTH as usize {
         return Err(format!("child runs go {MAX_DEPTH} deep at most: {}", above.join(" → ")));
     }
-    match (&workflow.workflow, &workflow.plan) {
-        (Some(name), _) => {
-            not_above(&above, name)?;
-            let repository = origin.repository.clone();
-            let event = event.clone();
-            let name = name.clone();
-            let request = ChildRequest { name, repository, event, inputs };
-            Ok(ChildSource::Named(Box::new(request), above))
-        }
-        (None, Some(plan)) => Ok(ChildSource::Emitted(value("plan", plan)?, inputs)),
-        (None, None) => Err("it names neither a workflow nor a plan".to_owned()),
-    }
+    Ok(above)
 }
 
 fn not_above(above: &[String], name: &str) -> Result<(), String> {
@@ -171,13 +202,9 @@ pub(crate) async fn plan_child(
     source: String,
 ) -> Result<(ChildPlan, Map<String, Json>), String> {
     let (planned, given) = match child {
-        ChildSource::Named(request, above) => {
+        ChildSource::Named(ref request, _) => {
             let given = request.inputs.clone();
-            let workflows = workflows.ok_or("this engine knows no workflows by name")?;
-            let planned = workflows.plan(*request).await?;
-            // The request may have named its file.
-            not_above(&above, &planned.plan.plan.name)?;
-            (planned, given)
+            (plan_named(child, workflows).await?, given)
         }
         ChildSource::Emitted(plan, given) => {
             let read = foreign::compute(READING, move |_| Ok(emitted(plan))).await;
@@ -187,6 +214,24 @@ pub(crate) async fn plan_child(
     };
     let inputs = inputs::typed(&planned.plan.plan.inputs, given)?;
     Ok((planned, inputs))
+}
+
+/// The plan of a workflow that is named.
+///
+/// # Errors
+/// A text for the author.
+pub(crate) async fn plan_named(
+    child: ChildSource,
+    workflows: Option<Arc<dyn Workflows>>,
+) -> Result<ChildPlan, String> {
+    let ChildSource::Named(request, above) = child else {
+        return Err("it names no workflow".to_owned());
+    };
+    let workflows = workflows.ok_or("this engine knows no workflows by name")?;
+    let planned = workflows.plan(*request).await?;
+    // The request may have named its file.
+    not_above(&above, &planned.plan.plan.name)?;
+    Ok(planned)
 }
 
 /// A plan that a step emitted, as an object or as text, checked like any other.

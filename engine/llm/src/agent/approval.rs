@@ -13,10 +13,6 @@ use crate::agent::{Decision, MAX_SHOWN_BYTES, Task, fact::strings};
 /// Characters of the id of a call that people are asked about.
 const MAX_ID: usize = 128;
 
-/// The result of a call of an agent below another one that would need an approval.
-pub(super) const BELOW: &str = "Not carried out: a person has to approve this call, and agents that another \
-one started cannot ask for that. Leave it to the agent that started you.";
-
 /// A call that waits for a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Held {

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value as Json};
 
 use crate::{
-    agent::{Agent, Held, MAX_CALLS, MAX_HELD, approval},
+    agent::{Agent, Held, MAX_CALLS, MAX_HELD, StartedRun, approval},
     answer::{Answer, Block},
 };
 
@@ -22,6 +22,8 @@ pub struct Call {
     pub held: Option<Held>,
     /// The call starts an agent: its number among those of this one, from 1.
     pub agent: Option<u32>,
+    /// The run of a workflow that the call has started.
+    pub run: Option<Box<StartedRun>>,
 }
 
 #[derive(Debug, Clone)]
@@ -52,8 +54,7 @@ impl Agent {
         let mut open: Vec<Open> = Vec::new();
         let most =
             self.task.as_ref().and_then(|task| task.children.as_ref()).map_or(0, |it| it.most);
-        let mut agents = self.agents;
-        let is_below = self.task.as_ref().is_some_and(|task| task.name.is_some());
+        let mut agents = self.started.agents;
         for call in answer.tool_calls() {
             let Some(input) = call.input else { continue };
             let needs_approval =
@@ -67,8 +68,6 @@ impl Agent {
                 Some("Not carried out: another call has the same id.".to_owned())
             } else if self.starts_agent(call.name) && agents >= most {
                 Some(format!("Not carried out: {most} agents were started, and no more may be."))
-            } else if needs_approval && is_below {
-                Some(approval::BELOW.to_owned())
             } else if !needs_approval {
                 None
             } else if self.decided.contains(call.id) {
@@ -89,7 +88,7 @@ impl Agent {
             });
             let earlier = self.earlier.get(call.id).copied().unwrap_or_default();
             open.push(Open {
-                call: Call { id, earlier, name, input: input.clone(), held, agent },
+                call: Call { id, earlier, name, input: input.clone(), held, agent, run: None },
                 result: None,
                 refused,
             });

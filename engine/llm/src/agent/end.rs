@@ -71,6 +71,8 @@ pub enum EndReason {
     McpChanged,
     /// An MCP server cannot be used.
     Mcp,
+    /// An MCP server demands a login.
+    McpLogin,
 }
 
 // === impl Divergence ===
@@ -102,7 +104,8 @@ impl EndReason {
             | Self::Key
             | Self::Replay
             | Self::McpChanged
-            | Self::Mcp => 1,
+            | Self::Mcp
+            | Self::McpLogin => 1,
         }
     }
 
@@ -123,6 +126,7 @@ impl EndReason {
             Self::Replay => codes::REPLAY,
             Self::McpChanged => codes::MCP_CHANGED,
             Self::Mcp => codes::MCP,
+            Self::McpLogin => codes::MCP_LOGIN,
         })
     }
 }

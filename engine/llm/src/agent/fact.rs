@@ -2,6 +2,7 @@
 //! only ever added, with defaults.
 
 use jiff::Timestamp;
+use plue_plan::{PlanHash, RunId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -57,6 +58,13 @@ pub enum Fact {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         message: Option<String>,
     },
+    /// A call starts a run of a workflow; the run does not exist before this fact.
+    RunStarted {
+        /// Id of the call.
+        id: String,
+        /// The run that the call waits for.
+        run: Box<StartedRun>,
+    },
     /// The result of a tool call.
     Result {
         /// Id of the answered call, `toolu_…`.
@@ -84,6 +92,19 @@ pub enum Fact {
         /// Reason, message and output of the end.
         end: End,
     },
+}
+
+/// The run of a workflow that a call starts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StartedRun {
+    /// Id of the run, chosen before it exists.
+    pub run: RunId,
+    /// The plan that the run is pinned to.
+    pub plan: PlanHash,
+    /// Path of the workflow file.
+    pub source: String,
+    /// Typed inputs of the run, defaults filled in.
+    pub inputs: Json,
 }
 
 /// News for an agent.
@@ -118,6 +139,13 @@ pub enum Input {
         content: String,
         /// True if the tool failed.
         is_error: bool,
+    },
+    /// A call starts a run of a workflow.
+    RunStarted {
+        /// Id of the call.
+        id: String,
+        /// The run, which does not exist yet.
+        run: Box<StartedRun>,
     },
     /// A call waits for approval until a deadline.
     Held {
@@ -181,6 +209,7 @@ impl Fact {
             Self::Broke { message, .. }
             | Self::Corrected { message }
             | Self::Switched { message, .. } => visit(message),
+            Self::RunStarted { run, .. } => strings(&mut run.inputs, visit),
             Self::Held { .. } => {}
             Self::Decided { message, .. } => message.iter_mut().for_each(visit),
             Self::Result { content, .. } => visit(content),

@@ -35,10 +35,17 @@ pub struct Agent {
     totals: Totals,
     text: AnswerText,
     recovery: Recovery,
-    /// Agents that were started.
-    pub(super) agents: u32,
+    pub(super) started: Started,
     /// The call that gave the result which is judged.
     submitted: Option<String>,
+}
+
+/// Numbers of what calls have started.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Started {
+    pub(super) agents: u32,
+    /// Runs of workflows, whatever became of them.
+    runs: usize,
 }
 
 /// Text of the answers so far.
@@ -165,6 +172,11 @@ impl Agent {
         self.totals
     }
 
+    /// Runs of workflows started so far.
+    pub fn runs(&self) -> usize {
+        self.started.runs
+    }
+
     /// True if the agent has ended, so that its next effect is [`Effect::End`].
     pub fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Ended(_))
@@ -207,6 +219,15 @@ impl Agent {
                     return Err(Rejected("no such call is open"));
                 }
                 Ok(vec![Fact::Result { id, content, is_error }])
+            }
+            (Input::RunStarted { id, run }, Phase::Calling) => {
+                let fits = |open: &Open| {
+                    open.call.held.is_none() && open.result.is_none() && open.call.run.is_none()
+                };
+                if !self.open.iter().any(|open| open.call.id == id && fits(open)) {
+                    return Err(Rejected("no such call may start a run"));
+                }
+                Ok(vec![Fact::RunStarted { id, run }])
             }
             (Input::Held { id, until }, Phase::Calling) => {
                 match self.held(&id).ok_or(Rejected("no such call waits for a decision"))? {
@@ -384,6 +405,12 @@ impl Agent {
                 self.totals.tokens = self.totals.tokens.saturating_add(tokens(usage));
             }
             Fact::Result { id, content, is_error } => self.result(id, content, *is_error),
+            Fact::RunStarted { id, run } => {
+                self.started.runs += 1;
+                if let Some(open) = self.open.iter_mut().find(|open| open.call.id == *id) {
+                    open.call.run = Some(run.clone());
+                }
+            }
             Fact::Held { id, until } => {
                 let of_call = |open: &&mut Open| open.call.id == *id && open.call.held.is_some();
                 if let Some(open) = self.open.iter_mut().find(of_call) {
@@ -442,7 +469,8 @@ impl Agent {
             *self.earlier.entry(call.id.to_owned()).or_default() += 1;
         }
         let started = self.open.iter().filter(|open| open.call.agent.is_some()).count();
-        self.agents = self.agents.saturating_add(u32::try_from(started).unwrap_or(u32::MAX));
+        let started = u32::try_from(started).unwrap_or(u32::MAX);
+        self.started.agents = self.started.agents.saturating_add(started);
         self.phase = if let Some((id, value)) = submission {
             self.submitted = Some(id);
             Phase::Judging(value)

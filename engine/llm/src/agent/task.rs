@@ -7,6 +7,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::{
     agent::{DEFAULT_MAX_TOKENS, DEFAULT_TURNS},
+    format,
     request::{Display, Message, Request, Thinking, Tool},
     tools,
 };
@@ -137,16 +138,25 @@ impl Task {
             request.thinking = Some(Thinking::Adaptive { display: Display::Summarized });
         }
         request.output_config.effort.clone_from(&self.effort);
-        match &self.output {
-            Some(schema) if !takes_format(model) => request.tools.push(tools::submit_offer(schema)),
-            schema => request.output_config.format.clone_from(schema),
+        if let Some(schema) = &self.output {
+            match self.format(model) {
+                Some(accepted) => request.output_config.format = Some(accepted),
+                None => request.tools.push(tools::submit_offer(schema)),
+            }
         }
         request
     }
 
     /// True if this model returns the result of the task by calling [`tools::SUBMIT`].
     pub(super) fn is_submitted(&self, model: &str) -> bool {
-        self.output.is_some() && !takes_format(model)
+        self.output.is_some() && self.format(model).is_none()
+    }
+
+    /// The schema to which the API holds the text of the result; `None`: the model or the schema has no such
+    /// format.
+    fn format(&self, model: &str) -> Option<Json> {
+        let schema = self.output.as_ref().filter(|_| takes_format(model))?;
+        format::accepted(schema)
     }
 
     /// True if calls of the tool start an agent.

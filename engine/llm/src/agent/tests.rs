@@ -426,7 +426,8 @@ fn models_without_formats_submit_their_result() {
     assert!(
         offered.name == "submit_output" && offered.strict && request.output_config.format.is_none()
     );
-    assert_eq!(Json::Object(offered.input_schema.clone()), schema);
+    let closed = json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "additionalProperties": false });
+    assert_eq!(Json::Object(offered.input_schema.clone()), closed);
 
     let submit = |id| calls(&[(id, "submit_output", json!({ "n": 1 }))]);
     let (agent, _) = after(submitting(schema.clone()), [submit("a")]);
@@ -440,6 +441,21 @@ fn models_without_formats_submit_their_result() {
     assert_eq!((last.kind(), &last.0["tool_use_id"]), ("tool_result", &json!("a")));
     let (agent, _) = after(submitting(schema), [submit("a"), wrong(), submit("b"), wrong()]);
     assert_eq!(ended(&agent).reason, EndReason::Output);
+}
+
+#[test]
+fn schemas_without_a_format_are_submitted() {
+    let open = json!({ "type": "object", "additionalProperties": { "type": "integer" } });
+    for (schema, has_format) in [(json!({ "type": "string", "maxLength": 3 }), true), (open, false)]
+    {
+        let (agent, _) = after(Task { output: Some(schema.clone()), ..task() }, []);
+        let Effect::Ask(request) = agent.effect() else { panic!("{:?}", agent.effect()) };
+        assert_eq!(request.output_config.format.is_some(), has_format, "{schema}");
+        let submit = request.tools.iter().find(|tool| tool.name == "submit_output");
+        assert_eq!(submit.map(|tool| tool.strict), (!has_format).then_some(false), "{schema}");
+        let sent = serde_json::to_string(&*request).unwrap();
+        assert!(!sent.contains("\"maxLength\":"), "{sent}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Streams that differ from those of the documentation, and what becomes of them.
 
-use plue_llm::{Answer, Assembler, error::StreamError, sse::Decoder};
+use plue_llm::{Answer, Assembler, Error, error::StreamError, sse::Decoder};
 use serde_json::{Value as Json, json};
 
 const HEAD: &str = r#"{"type":"message_start","message":{"id":"msg_1","model":"m","content":[],"usage":{"input_tokens":25,"output_tokens":1}}}"#;
@@ -135,4 +135,15 @@ fn endings_that_miss_are_truncated() {
     for error in ["{}", "null", "no json", r#"{"error": null}"#, r#"{"error": {"type": null}}"#] {
         assert!(api(&(started() + &format!("event: error\ndata: {error}\n\n"))), "{error}");
     }
+}
+
+#[test]
+fn answers_without_a_head_are_asked_for_again() {
+    for stream in [text("Hi") + &stopped("end_turn"), stopped("end_turn")] {
+        let error = read(&stream).unwrap_err();
+        assert_eq!(error, StreamError::NoHead, "{stream:?}");
+        assert!(Error::Stream(error).is_transient());
+    }
+    let twice = started() + &started() + &text("Hi") + &stopped("end_turn");
+    assert!(!Error::Stream(read(&twice).unwrap_err()).is_transient());
 }

@@ -7,7 +7,7 @@ use crate::{
     codes,
     shown::is_invisible,
     validate::{
-        llm, option,
+        forge, llm, option,
         report::{Quoted, Report, Site},
         text, trigger, value,
     },
@@ -26,6 +26,9 @@ pub(super) fn action(report: &mut Report, site: Site<'_>, action: &Action) {
         Action::Wait(wait) => self::wait(report, site, wait),
         Action::Plugin(plugin) => {
             text::identifier(report, site, codes::BAD_NAME, "the plugin kind", &plugin.plugin);
+            if plugin.plugin == forge::FORGE {
+                forge::forge(report, site, &plugin.config);
+            }
         }
     }
 }

@@ -115,7 +115,8 @@ fn reason(plan: &Plan, newly: Option<&[Capability]>) -> Option<String> {
         | Capability::Tool(_)
         | Capability::Role(_)
         | Capability::Plugin(_)
-        | Capability::Budget(_) => None,
+        | Capability::Budget(_)
+        | Capability::Unapproved(_) => None,
     })
 }
 

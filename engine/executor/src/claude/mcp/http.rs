@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use plue_plan::action::Mcp;
@@ -42,6 +42,8 @@ pub(crate) struct Remote {
     tasks: Tasks,
     next_id: AtomicU64,
     session: Mutex<Option<Session>>,
+    /// The server has answered with HTTP 401.
+    demands_login: AtomicBool,
 }
 
 /// Headers whose values are never formatted.
@@ -77,11 +79,17 @@ impl Remote {
             tasks,
             next_id: AtomicU64::new(1),
             session: Mutex::new(None),
+            demands_login: AtomicBool::new(false),
         })
     }
 
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether a request was refused for want of a valid token.
+    pub(super) fn demands_login(&self) -> bool {
+        self.demands_login.load(Ordering::Relaxed)
     }
 
     /// Adds the name of the server to an error.
@@ -171,6 +179,20 @@ impl Remote {
         send(request, &self.guard).await.map_err(unreached)
     }
 
+    /// The way out where a server demands a login.
+    fn login_hint(&self) -> String {
+        self.demands_login.store(true, Ordering::Relaxed);
+        if self.headers.0.contains_key("authorization") {
+            let hint = "; it does not accept the `Authorization` header of the workflow: store a new token \
+                        with `plue secret set`";
+            return hint.to_owned();
+        }
+        "; it demands a login, and plue does not log in by OAuth: create an access token at the provider of \
+         the server, store it with `plue secret set MCP_TOKEN`, and write headers={\"Authorization\": \
+         [\"Bearer \", secret(\"MCP_TOKEN\")]} at the server"
+            .to_owned()
+    }
+
     /// Reads a response up to the answer to request `id`.
     async fn answer(
         &self,
@@ -190,7 +212,11 @@ impl Remote {
         if !status.is_success() {
             let body = body(&mut response, MAX_ERROR_BYTES).await.unwrap_or_default();
             let body = mcp::quoted(&String::from_utf8_lossy(&body));
-            return Err(format!("it answers with HTTP {status}: {body}"));
+            let hint = match status {
+                StatusCode::UNAUTHORIZED => self.login_hint(),
+                _ => String::new(),
+            };
+            return Err(format!("it answers with HTTP {status}: {body}{hint}"));
         }
         if !is_stream {
             let body = body(&mut response, MAX_MESSAGE_BYTES + 1).await?;

@@ -43,6 +43,7 @@ impl Pass<'_> {
             match effect {
                 Effect::Stop { attempt, kill } => {
                     self.agents.stop(&attempt);
+                    self.agents.stop_children(&attempt, kill).await?;
                     match self.runners.claim(&attempt).cloned() {
                         Some(claim) => self.runners.send_stop(claim, kill).await,
                         None => self.steps.stop(self.ledger.run(), &attempt, kill).await?,

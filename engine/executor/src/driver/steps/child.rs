@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// The reason that runs of forks have no children.
-const NOT_FOR_FORKS: &str =
+pub(super) const NOT_FOR_FORKS: &str =
     "a change from a fork starts no other workflows: they would be planned outside its walls";
 
 /// A child run that a task of its parent's driver creates, drives and follows.
@@ -43,6 +43,15 @@ pub(super) struct ChildRun {
     stopped: watch::Receiver<Option<CancelRequest>>,
     /// The attempt of the step in the parent.
     at: AttemptNumber,
+    recorded: Recorded,
+}
+
+/// The run that a replay takes the answers of a child from.
+pub(super) enum Recorded {
+    /// The child of the same attempt in the recorded run.
+    OfStep,
+    /// The child of the same call, if it had one.
+    Known(Option<RunId>),
 }
 
 /// The result of waiting for a child run's slot.
@@ -103,10 +112,22 @@ impl ChildRun {
         at: AttemptNumber,
         stopped: watch::Receiver<Option<CancelRequest>>,
     ) -> Self {
+        Self::below(context, parent(context, run, step), slots, at, stopped)
+    }
+
+    /// A child with this link to the run above it.
+    pub(super) fn below(
+        context: &RunContext,
+        parent: Parent,
+        slots: &SiblingSlots,
+        at: AttemptNumber,
+        stopped: watch::Receiver<Option<CancelRequest>>,
+    ) -> Self {
+        let traceparent = context.traceparent(&parent.step, at);
         let origin = Origin {
-            parent: Some(parent(context, run, step)),
+            parent: Some(parent),
             read_set: Json::Null,
-            traceparent: context.traceparent(step, at),
+            traceparent,
             ..context.origin.clone()
         };
         Self {
@@ -119,7 +140,13 @@ impl ChildRun {
             repo: context.row.repo.clone(),
             stopped,
             at,
+            recorded: Recorded::OfStep,
         }
+    }
+
+    pub(super) fn recorded_as(mut self, recorded: Recorded) -> Self {
+        self.recorded = recorded;
+        self
     }
 
     /// Drives a child to its end. `None`: this engine stops; the next driver of the parent goes on.
@@ -208,6 +235,9 @@ impl ChildRun {
         let (Some(above), Some(parent)) = (&self.origin.replay, &self.origin.parent) else {
             return Ok(None);
         };
+        if let Recorded::Known(child) = &self.recorded {
+            return Ok(child.clone().or_else(|| Some(above.clone())));
+        }
         let AttemptNumber { visit, number } = self.at;
         let same = AttemptId::new(format!("{above}:{}:{visit}:{number}", parent.step));
         let journal = self.shared.store.runs().load(above).await?.map(|stored| stored.journal);
@@ -258,7 +288,7 @@ fn start(
 }
 
 /// The link of a child to this run.
-fn parent(context: &RunContext, run: &Run, step: &StepId) -> Parent {
+pub(super) fn parent(context: &RunContext, run: &Run, step: &StepId) -> Parent {
     let workflows = child::lineage(&context.origin, &context.plan.name);
     let above = context.origin.parent.as_ref();
     let group = GroupRequest {
@@ -268,8 +298,9 @@ fn parent(context: &RunContext, run: &Run, step: &StepId) -> Parent {
         origin: &context.origin,
     };
     let own = if run.is_finished() { None } else { group.group().ok().flatten() };
-    let of =
-        |limit: Option<u64>| limit.map(|limit| RunBudget { run: context.row.id.clone(), limit });
+    let of = |limit: Option<u64>| {
+        limit.map(|limit| RunBudget { run: context.row.id.clone(), limit, of: None })
+    };
     let limit = Limit::of(context.plan.budget.as_ref());
     let (mut budgets, mut token_budgets) = match above {
         Some(parent) => (parent.budgets.clone(), parent.token_budgets.clone()),
