@@ -18,6 +18,7 @@ use tokio::net::UnixStream;
 
 mod attendant;
 mod content;
+mod domain;
 mod input;
 mod jail;
 mod ledger;
@@ -67,6 +68,11 @@ pub fn main(
     environment: impl Iterator<Item = (OsString, OsString)>,
     mut arguments: impl Iterator<Item = OsString>,
 ) -> ExitCode {
+    // Before any thread: a domain is one of the calling thread and what it starts.
+    if let Err(error) = domain::enter() {
+        let _closed = writeln!(io::stderr(), "plue-runner agent: no domain of its own: {error}");
+        return ExitCode::FAILURE;
+    }
     let has_servers = arguments.next().is_some_and(|argument| argument == mcp::ARGUMENT);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -2,7 +2,10 @@
 //! derived from the address of the repository.
 
 use plue_api::commands::ReportForm;
-use plue_forge::{Client, Provider, feedback::ClientOptions};
+use plue_forge::{
+    Client, Provider,
+    feedback::{ClientOptions, Rights},
+};
 use plue_store::{ForgeReporterRow, RepoRow};
 
 use crate::{app::App, error::Error, secrets::Credentials};
@@ -92,11 +95,20 @@ impl ReporterConfig<'_> {
 impl Credentials {
     /// A client of the repository's forge; `None`: there is no token.
     pub(crate) async fn forge_client(&self, repo: &RepoRow) -> Result<Option<Client>, Error> {
+        self.forge_client_for(repo, None).await
+    }
+
+    /// The same; the token of a GitHub App has the rights of a change.
+    pub(crate) async fn forge_client_for(
+        &self,
+        repo: &RepoRow,
+        rights: Option<Rights>,
+    ) -> Result<Option<Client>, Error> {
         let api = match self.store.reports().forge_reporter(&repo.name).await? {
             Some(reporter) => Some((reporter.api, reporter.allow_http)),
             None => default_api_of(repo).map(|api| (api, false)),
         };
-        let token = self.forge_token(&repo.name).await?;
+        let token = self.forge_token_for(&repo.name, rights).await?;
         let provider = repo.forge.parse::<Provider>();
         let (Some((api, allow_http)), Some(token), Ok(provider)) = (api, token, provider) else {
             return Ok(None);

@@ -5,7 +5,10 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use plue_forge::git::{CommitId, Credential, FetchRequest, Mirror, Remote};
+use plue_forge::{
+    feedback::Rights,
+    git::{CommitId, Credential, FetchRequest, Mirror, Remote},
+};
 use plue_store::RepoRow;
 use sha2::{Digest as _, Sha256};
 
@@ -93,17 +96,24 @@ impl Mirrors {
 
     /// The remote of a repository, with its credential.
     pub(crate) async fn remote(&self, repo: &RepoRow) -> Result<Remote, Error> {
-        let credential = self.credential(repo).await?;
+        self.remote_for(repo, None).await
+    }
+
+    /// The same; the token of a GitHub App has the rights of a change.
+    pub(crate) async fn remote_for(
+        &self,
+        repo: &RepoRow,
+        rights: Option<Rights>,
+    ) -> Result<Remote, Error> {
+        let token = self.credentials.forge_token_for(&repo.name, rights).await?;
+        let credential = credential_of(repo, token)?;
         // Plain HTTP was confirmed when the repository was added.
         Ok(Remote::new_allowing_http(&repo.url, credential)?)
     }
 
     /// The git credential of a repository, if it has a forge token.
     pub(crate) async fn credential(&self, repo: &RepoRow) -> Result<Option<Credential>, Error> {
-        match self.credentials.forge_token(&repo.name).await? {
-            Some(token) => Ok(Some(Credential::new(user_of(&repo.forge), &token)?)),
-            None => Ok(None),
-        }
+        credential_of(repo, self.credentials.forge_token(&repo.name).await?)
     }
 
     /// The mirror with this commit, fetched if it is missing: another engine may have received the event.
@@ -174,6 +184,12 @@ impl Mirrors {
         }
         Err(Error::NotFound(format!("there is no branch, tag or commit `{rev}`")))
     }
+}
+
+/// The git credential of a forge token.
+fn credential_of(repo: &RepoRow, token: Option<String>) -> Result<Option<Credential>, Error> {
+    let credential = token.map(|token| Credential::new(user_of(&repo.forge), &token));
+    Ok(credential.transpose()?)
 }
 
 /// The user name for git over HTTP with a token of this forge.

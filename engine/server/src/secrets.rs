@@ -13,6 +13,7 @@ use plue_executor::{
         masks,
     },
 };
+use plue_forge::feedback::Rights;
 use plue_plan::{
     Event,
     capability::{Capability, capabilities},
@@ -72,7 +73,16 @@ impl Credentials {
 
     /// The forge token of a repository, if there is one: that of its GitHub App, else the stored one.
     pub(crate) async fn forge_token(&self, repo: &str) -> Result<Option<String>, Error> {
-        if let Some(token) = self.app_token(repo).await? {
+        self.forge_token_for(repo, None).await
+    }
+
+    /// The same; a GitHub App's has the rights of a change.
+    pub(crate) async fn forge_token_for(
+        &self,
+        repo: &str,
+        rights: Option<Rights>,
+    ) -> Result<Option<String>, Error> {
+        if let Some(token) = self.app_token(repo, rights).await? {
             return Ok(Some(token));
         }
         let Some(keys) = &self.keys else { return Ok(None) };

@@ -218,3 +218,58 @@ fn usage_is_shown_by_workflow_and_organisation() {
     let table = bench.plue(&["usage", "--by", "workflow"]).ends(0);
     table.shows(&["WORKFLOW", "COST", "two", "2400", "$0.0080"]);
 }
+
+/// Agents of one run; each has four answers of 64 KiB.
+const MANY: u64 = 25;
+/// Runs of a thousand turns.
+const WAVES: u64 = 10;
+/// MiB that the server may grow by over 800 turns, whose answers alone have 50 MiB.
+const GROWTH: u64 = 32;
+
+#[test]
+fn memory_stays_flat_over_a_thousand_turns() {
+    let text = "word ".repeat(13_000);
+    let turn = |messages: u64, last: bool| {
+        let mut turn = json!({
+            "match": [{ "path": "messages", "length": messages }],
+            "text": text, "chunk": 4_096, "repeat": "forever", "usage": usage(),
+        });
+        if !last {
+            let pattern = format!("{messages}*");
+            turn["tool_calls"] = json!([{ "name": "glob", "input": { "pattern": pattern } }]);
+        }
+        turn
+    };
+    let turns = [turn(1, false), turn(3, false), turn(5, false), turn(7, true)];
+    let claude = Scripted::new(&json!(turns));
+    let variables = [("ANTHROPIC_API_KEY", "sk-ant-canary"), ("ANTHROPIC_BASE_URL", &*claude.url)];
+    let served = Served::in_environment(&variables);
+    let source = format!(
+        "def workflow():\n    agents = [Step.llm(f'ask{{n}}', prompt='Go.', tools=['glob']) for n in range({MANY})]\n    \
+         return Plan(name='CI', triggers=[Trigger.on_manual()], steps=agents)\n"
+    );
+    served.bench.write(".plue.py", source);
+    served.push();
+    let wanted = json!({ "repository": "acme/app", "workflow": "CI" });
+    let mut sizes = Vec::new();
+    for _ in 0..WAVES {
+        let (status, body) = served.ask("POST", "/api/v1/runs", Some(&wanted));
+        assert_eq!(status, 201, "{body}");
+        let run: Json = serde_json::from_str(&body).unwrap();
+        let run = run["id"].as_str().unwrap();
+        served.ask("GET", &format!("/api/v1/runs/{run}/events"), None);
+        assert_eq!(served.get(&format!("/api/v1/runs/{run}"))["status"], "success");
+        sizes.push(resident_mib(served.pid()));
+    }
+    let state = claude.state();
+    assert_eq!((&state["requests"], &state["violations"]), (&json!(4 * MANY * WAVES), &json!([])));
+    let grown = sizes[sizes.len() - 1].saturating_sub(sizes[1]);
+    assert!(grown <= GROWTH, "{grown} MiB over 800 turns: {sizes:?}");
+    eprintln!("MiB after each 100 turns: {sizes:?}");
+}
+
+fn resident_mib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() / 1_024
+}

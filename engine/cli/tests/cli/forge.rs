@@ -118,6 +118,28 @@ impl Forge {
         self.knows(|received| received.comments.iter().any(is_one).then_some(()));
     }
 
+    /// Answers until something else is over.
+    pub(crate) fn answers_until(&self, is_over: impl Fn() -> bool) {
+        self.listener.set_nonblocking(true).unwrap();
+        while !is_over() {
+            while let Ok((stream, _)) = self.listener.accept() {
+                stream.set_nonblocking(false).unwrap();
+                answer(stream, &mut self.received.borrow_mut());
+            }
+        }
+        self.listener.set_nonblocking(false).unwrap();
+    }
+
+    /// Answers until a pull request was opened.
+    pub(crate) fn has_pull(&self) {
+        self.knows(|received| (!received.pulls.is_empty()).then_some(()));
+    }
+
+    /// Requests for tokens of an App, with their permissions.
+    pub(crate) fn granted(&self) -> Vec<Json> {
+        self.received.borrow().granted.clone()
+    }
+
     /// All pull requests that were opened.
     pub(crate) fn pulls(&self) -> Vec<Json> {
         self.received.borrow().pulls.clone()
@@ -137,8 +159,13 @@ impl Forge {
     }
 }
 
-/// The first line of a request, its token and its body.
-fn request(reader: &mut BufReader<TcpStream>) -> (String, String, Json) {
+/// A connection without a request is closed after this time.
+const UNUSED: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// The first line of a request, its token and its body; `None`: a client opened the connection for later.
+fn request(reader: &mut BufReader<TcpStream>) -> Option<(String, String, Json)> {
+    reader.get_ref().set_read_timeout(Some(UNUSED)).unwrap();
+    reader.fill_buf().ok()?;
     let mut first = String::new();
     reader.read_line(&mut first).unwrap();
     let (mut length, mut token) = (0, String::new());
@@ -154,12 +181,12 @@ fn request(reader: &mut BufReader<TcpStream>) -> (String, String, Json) {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
-    (first, token, serde_json::from_slice(&body).unwrap_or_default())
+    Some((first, token, serde_json::from_slice(&body).unwrap_or_default()))
 }
 
 fn answer(stream: TcpStream, received: &mut Received) {
     let mut reader = BufReader::new(stream);
-    let (first, token, body) = request(&mut reader);
+    let Some((first, token, body)) = request(&mut reader) else { return };
     let mut words = first.split(' ');
     // The client may have closed the connection.
     let (Some(method), Some(path)) = (words.next(), words.next()) else { return };
@@ -282,7 +309,7 @@ impl Served {
     }
 
     /// With a credential from a file.
-    fn known_by(
+    pub(crate) fn known_by(
         forge: &Forge,
         config: &str,
         (option, credential): (&str, &str),

@@ -16,7 +16,7 @@ use crate::{serve::Served, support::Bench};
 const HIDDEN: &str = "hidden-from-own-steps-9e107d9d";
 
 /// Whether this machine can isolate steps of own commits; prints `NOT PROVEN` if not.
-fn own_isolation(bench: &Bench) -> bool {
+pub(crate) fn own_isolation(bench: &Bench) -> bool {
     let doctor = bench.plue(&["doctor", "--output", "json"]).json();
     let checks = doctor["checks"].as_array().unwrap();
     let check = checks.iter().find(|check| check["what"] == "pool: local").unwrap();

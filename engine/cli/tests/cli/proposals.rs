@@ -1,5 +1,7 @@
 //! From a push over an agent to a commit on a branch of plue and its pull request, and nothing else.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use serde_json::{Value as Json, json};
 
 use crate::{
@@ -122,4 +124,105 @@ fn local_runs_show_the_commit_they_would_push() {
         "push a commit to plue/fix-propose",
         "+Hello",
     ]);
+}
+
+/// Lets pushes of the repository wait in this hook until the file `go` is there.
+fn holds_pushes(served: &Served, hook: &str) {
+    let home = served.bench.home();
+    let script = home.join("app.git/hooks").join(hook);
+    let (up, go) = (home.join("up"), home.join("go"));
+    let text = format!(
+        "#!/bin/sh\ncat > /dev/null\ntouch {}\nuntil test -e {}; do sleep 0.02; done\n",
+        up.display(),
+        go.display()
+    );
+    std::fs::create_dir_all(script.parent().unwrap()).unwrap();
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn is_pushing(served: &Served) {
+    while !served.bench.home().join("up").exists() {
+        std::thread::yield_now();
+    }
+}
+
+/// Kills the server at a point of its change; the next one applies the change once.
+#[track_caller]
+fn one_change_over_a_death(hook: &str, point: impl Fn(&Served, &Forge, &Scripted)) {
+    let mut answers = writes("hello.txt", "Hello\n");
+    // An answer that is not stored is asked for again.
+    answers[1]["repeat"] = json!(2);
+    let (forge, claude) = (Forge::start(), Scripted::new(&Json::from(answers.to_vec())));
+    let mut served = served(&forge, &claude);
+    served.bench.write("app.py", "version = 0\n");
+    let head = served.push("refs/heads/main");
+    if !hook.is_empty() {
+        holds_pushes(&served, hook);
+    }
+    pushed(&served, "d0", "main", &"0".repeat(40), &head);
+    point(&served, &forge, &claude);
+    let key = [("ANTHROPIC_API_KEY", "sk-ant-canary"), ("ANTHROPIC_BASE_URL", &*claude.url)];
+    served.dies_and_another_begins_with(&key);
+    // A push of the dead server may still go on, next to that of the new one.
+    std::fs::write(served.bench.home().join("go"), "").unwrap();
+    // Reports of the dead server may come later than the end of the run.
+    forge.answers_until(|| {
+        let runs = served.bench.plue(&["runs", "--output", "json"]).ends(0).json();
+        let fix = runs["runs"].as_array().unwrap().iter().find(|run| run["workflow"] == "Fix");
+        fix.is_some_and(|run| run["status"] == "success")
+    });
+    assert_eq!(forge.pulls().len(), 1, "{:?}", forge.pulls());
+    let bare = served.bench.home().join("app.git");
+    let bare = bare.to_str().unwrap();
+    let git = |args: &[&str]| served.bench.git(&[&["--git-dir", bare], args].concat());
+    assert_eq!(git(&["rev-list", "main..plue/fix-propose", "--count"]).trim(), "1");
+    assert_eq!(git(&["rev-parse", "plue/fix-propose^"]).trim(), head);
+    assert_eq!(git(&["branch", "--list", "plue/*"]).lines().count(), 1);
+    let requests = claude.state()["requests"].as_u64().unwrap();
+    let most = if hook.is_empty() { 3 } else { 2 };
+    assert!(requests <= most, "{requests} answers were asked for");
+}
+
+#[test]
+fn servers_killed_before_a_push_change_once() {
+    one_change_over_a_death("", |_, _, claude| {
+        while claude.state()["requests"] != 2 {
+            std::thread::yield_now();
+        }
+    });
+}
+
+#[test]
+fn servers_killed_in_a_push_change_once() {
+    one_change_over_a_death("pre-receive", |served, _, _| is_pushing(served));
+}
+
+#[test]
+fn servers_killed_behind_a_push_change_once() {
+    one_change_over_a_death("post-receive", |served, _, _| is_pushing(served));
+}
+
+#[test]
+fn servers_killed_behind_a_pull_request_change_once() {
+    one_change_over_a_death("", |_, forge, _| forge.has_pull());
+}
+
+#[test]
+fn apps_push_with_tokens_for_changes() {
+    let answers = Json::from(writes("hello.txt", "Hello\n").to_vec());
+    let (forge, claude) = (Forge::start(), Scripted::new(&answers));
+    let app = ("--app-key", include_str!("../../../forge/tests/forge/app-key.pem"));
+    let config = "[pools.untrusted]\nmode = \"off\"\n";
+    let mut served = Served::known_by(&forge, config, app, &["--app-id", "12345"]);
+    let key = [("ANTHROPIC_API_KEY", "sk-ant-canary"), ("ANTHROPIC_BASE_URL", &*claude.url)];
+    served.dies_and_another_begins_with(&key);
+    served.bench.write(".plue/fix.plue.py", FIX);
+    let head = served.push("refs/heads/main");
+    pushed(&served, "d0", "main", &"0".repeat(40), &head);
+    forge.has_pull();
+    let rights: Vec<_> = forge.granted().iter().map(|one| one["permissions"].clone()).collect();
+    assert_eq!(rights[0]["contents"], "read", "{rights:?}");
+    let of_change = json!({ "contents": "write", "pull_requests": "write" });
+    assert_eq!(rights.last(), Some(&of_change), "{rights:?}");
 }

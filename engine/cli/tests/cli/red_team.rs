@@ -5,7 +5,9 @@
 use serde_json::{Value as Json, json};
 
 use crate::{
+    own_isolation::own_isolation,
     scripted::Scripted,
+    serve::Served,
     support::{Bench, CliOutput, snapshot},
 };
 
@@ -90,6 +92,51 @@ fn environment_dumps_have_no_key() {
         assert_eq!(refused["is_error"], true, "{refused}");
     }
     nowhere(KEY, &claude, &bench);
+}
+
+/// Letters and digits turned, so that no mask knows the text.
+fn turned(text: &str) -> String {
+    let turn = |c: char, from: char, by: u8, of: u8| {
+        char::from((c as u8 - from as u8 + by) % of + from as u8)
+    };
+    text.chars()
+        .map(|c| match c {
+            'a'..='z' => turn(c, 'a', 13, 26),
+            'A'..='Z' => turn(c, 'A', 13, 26),
+            '0'..='9' => turn(c, '0', 5, 10),
+            other => other,
+        })
+        .collect()
+}
+
+#[test]
+fn isolated_tools_see_no_foreign_processes() {
+    let all = "for f in /proc/[0-9]*/environ /proc/[0-9]*/cmdline /proc/$PPID/environ /proc/1/environ; \
+               do cat $f; echo; done 2>/dev/null";
+    // Turned on the way: the bytes count, not what the masks leave of them.
+    let dump = format!(
+        "until test -e up; do sleep 0.05; done; {{ {all}; }} | tr 'a-zA-Z0-9' 'n-za-mN-ZA-M5-90-4'; touch seen"
+    );
+    let claude = Scripted::new(&obeys(&[bash(&dump, "toolu_A")]));
+    let variables = [("ANTHROPIC_API_KEY", KEY), ("ANTHROPIC_BASE_URL", &*claude.url)];
+    let served = Served::in_environment(&variables);
+    if !own_isolation(&served.bench) {
+        return;
+    }
+    served.bench.plue_reading(&["secret", "set", "OTHER", "--global"], TOKEN).ends(0);
+    let other = "Step.bash('other', 'touch up; until test -e seen; do sleep 0.05; done', secrets=['OTHER'])";
+    let ask = "Step.llm('ask', prompt='Look.', tools=['bash'])";
+    let source = workflow(&format!("{other}, {ask}"))
+        .replace("steps=", "triggers=[Trigger.on_push()], steps=");
+    served.bench.write(".plue.py", source);
+    served.push();
+    let run = served.run(1);
+    assert_eq!(run["status"], "success", "{run}");
+    let seen = results(&claude)[0]["content"].as_str().unwrap().to_owned();
+    assert!(seen.contains(&turned("PLUE_STEP_ID=ask")), "the dump has its own process: {seen}");
+    for hidden in [KEY, TOKEN, "ANTHROPIC_", "PLUE_STEP_ID=other", "hunter22hunter", "plue serve"] {
+        assert!(!seen.contains(&turned(hidden)), "{hidden} is in {seen}");
+    }
 }
 
 #[test]

@@ -86,6 +86,11 @@ impl Served {
         served
     }
 
+    /// The process of the server.
+    pub(crate) fn pid(&self) -> u32 {
+        self.server.id()
+    }
+
     pub(crate) fn serve(&mut self) {
         // The address that it had, if it had one: clients come back to it.
         let listen = if self.address.is_empty() { "127.0.0.1:0" } else { &self.address };

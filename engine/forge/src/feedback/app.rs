@@ -48,7 +48,7 @@ pub enum AppKeyError {
 }
 
 /// Permissions of a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Rights {
     /// Read contents.
     Read,
@@ -56,6 +56,13 @@ pub enum Rights {
     Statuses,
     /// Read contents, write checks and comments.
     Checks,
+    /// Write pull requests with their comments and labels, for the change of a step.
+    Changes {
+        /// Push commits as well.
+        commits: bool,
+        /// Write comments and labels of issues as well.
+        issues: bool,
+    },
 }
 
 /// A token for one repository. Never shown.
@@ -106,7 +113,10 @@ impl AppKey {
         let now = clock.now();
         let word = self.word(now.as_second())?;
         let http = Http::new(Provider::GitHub, address, &word, clock, options)?;
-        let send = async |ask: ApiRequest| http.send(&ask).await.map_err(|error| plain(error, now));
+        let send = async |ask: ApiRequest| {
+            let answer = http.send(&ask).await;
+            answer.map_err(|error| plain(error, now, rights))
+        };
         let (owner, name) = repository.split_once('/').unwrap_or(("", repository));
         let path = ["repos", owner, name, "installation"];
         let found = send(request("the App's installation", Method::GET, &path, None)).await?;
@@ -158,6 +168,17 @@ impl fmt::Debug for Grant {
 // === impl Rights ===
 
 impl Rights {
+    /// The rights as the settings of an App name them.
+    fn words(self) -> String {
+        let rights = self.json();
+        let each = rights.as_object().into_iter().flatten().map(|(name, access)| {
+            let name = name.replace('_', " ");
+            let access = if access == "write" { "read and write" } else { "read" };
+            format!("`{name}: {access}`")
+        });
+        each.collect::<Vec<_>>().join(", ")
+    }
+
     fn json(self) -> Json {
         match self {
             Self::Read => json!({"contents": "read"}),
@@ -166,6 +187,14 @@ impl Rights {
             }
             Self::Checks => {
                 json!({"contents": "read", "checks": "write", "pull_requests": "write"})
+            }
+            Self::Changes { commits, issues } => {
+                let contents = if commits { "write" } else { "read" };
+                let mut rights = json!({"contents": contents, "pull_requests": "write"});
+                if issues {
+                    rights["issues"] = json!("write");
+                }
+                rights
             }
         }
     }
@@ -178,7 +207,7 @@ fn request(what: &'static str, method: Method, path: &[&str], body: Option<Json>
 }
 
 /// A refusal with what is mostly behind it.
-fn plain(error: FeedbackError, now: Timestamp) -> FeedbackError {
+fn plain(error: FeedbackError, now: Timestamp, rights: Rights) -> FeedbackError {
     let FeedbackError::Refused { what, status, reason } = error else { return error };
     let hint = match status {
         401 => format!(
@@ -186,8 +215,11 @@ fn plain(error: FeedbackError, now: Timestamp) -> FeedbackError {
             now.strftime("%FT%TZ")
         ),
         404 => "; is the App installed for this repository?".to_owned(),
-        422 => "; grant the App the rights that docs/how-to/github-app.md lists, and accept them"
-            .to_owned(),
+        422 => format!(
+            "; plue asks for {}: grant the App these rights (docs/how-to/github-app.md lists all), and let \
+             the owner of the installation accept them",
+            rights.words()
+        ),
         _ => String::new(),
     };
     FeedbackError::Refused { what, status, reason: reason + &hint }

@@ -82,6 +82,16 @@ async fn a_refusal_says_what_is_mostly_behind_it() {
         let error = granted(&fake, Rights::Read).await.unwrap_err().to_string();
         assert!(error.contains("'Issued at'") && error.contains(hint), "{error}");
     }
+    let fake = Fake::start([Reply::ok(json!({"id": 1})), Reply::of(422, "not granted")]).await;
+    let rights = Rights::Changes { commits: true, issues: true };
+    let error = granted(&fake, rights).await.unwrap_err().to_string();
+    for right in
+        ["`contents: read and write`", "`issues: read and write`", "owner of the installation"]
+    {
+        assert!(error.contains(right), "{error}");
+    }
+    let asked = json!({"contents": "write", "pull_requests": "write", "issues": "write"});
+    assert_eq!(fake.seen()[1].body["permissions"], asked);
     let fake = Fake::start([Reply::ok(json!({"id": 1})), Reply::ok(json!({"token": ""}))]).await;
     let error = granted(&fake, Rights::Read).await.unwrap_err();
     assert!(matches!(error, FeedbackError::BadAnswer { .. }), "{error}");

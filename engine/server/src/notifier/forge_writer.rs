@@ -2,17 +2,24 @@
 //!
 //! Must not widen a change: repository, number and text are checked by the executor.
 
+use std::time::Duration;
+
 use plue_executor::perform::forge::{
     ForgeApplied, ForgeApplying, ForgeChange, ForgeResult, ForgeWriter, PatchChange,
 };
 use plue_forge::{
     Client, FeedbackError, GitError,
-    feedback::{PullRequestChange, Thread},
+    feedback::{PullRequestChange, Rights, Thread},
     git::Proposals,
 };
 use plue_store::{RepoRow, ReportKey, Store};
 
 use crate::{mirrors::Mirrors, secrets::Credentials, services::Services};
+
+/// Pushes of one commit, while its branch stays as it was.
+const PUSHES: u32 = 3;
+/// Pause between two pushes.
+const PUSH_PAUSE: Duration = Duration::from_secs(1);
 
 /// Writes labels, comments, commits and pull requests to forges. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -65,6 +72,12 @@ impl From<plue_store::Error> for Failed {
     }
 }
 
+/// The rights that a GitHub App needs for a change.
+fn rights(change: &ForgeChange) -> Rights {
+    let issues = matches!(change.thread, Some(Thread::Issue(_)));
+    Rights::Changes { commits: change.patch.is_some(), issues }
+}
+
 // === impl ForgeChanges ===
 
 impl ForgeChanges {
@@ -81,7 +94,8 @@ impl ForgeChanges {
         if self.is_superseded(change).await? {
             return Ok(ForgeApplied::Superseded);
         }
-        let client = self.credentials.forge_client(&repo).await?;
+        let rights = rights(change);
+        let client = self.credentials.forge_client_for(&repo, Some(rights)).await?;
         let client = || {
             client.as_ref().ok_or(Failed::Own(
                 "the forge cannot be written to without a token: see `plue repo add --token`"
@@ -91,7 +105,7 @@ impl ForgeChanges {
         let mut result = ForgeResult::default();
         // First, as it is what is mostly refused.
         if let Some(patch) = &change.patch {
-            let Some(commit) = self.push_patch(&repo, patch).await? else {
+            let Some(commit) = self.push_patch(&repo, patch, rights).await? else {
                 return Ok(ForgeApplied::Superseded);
             };
             if let (Some(commit), Some(_)) = (&commit, &patch.pull_request) {
@@ -118,6 +132,7 @@ impl ForgeChanges {
         &self,
         repo: &RepoRow,
         patch: &PatchChange,
+        rights: Rights,
     ) -> Result<Option<Option<String>>, Failed> {
         let own = |why: String| Err(Failed::Own(why));
         self.mirrors.fetched(repo, &[]).await?;
@@ -128,7 +143,7 @@ impl ForgeChanges {
             Some(head) if patch.follows_base && head != base => return Ok(None),
             Some(_) => {}
         }
-        let remote = self.mirrors.remote(repo).await?;
+        let remote = self.mirrors.remote_for(repo, Some(rights)).await?;
         let proposals = Proposals { mirror: &mirror, remote: &remote };
         let check = |files: &[_]| patch.check(files);
         let commit = proposals.commit(&base, &patch.patch, &patch.message, check).await?;
@@ -144,7 +159,20 @@ impl ForgeChanges {
             }
             Some(_) | None => {}
         }
-        proposals.push(&patch.branch, there.as_ref(), &commit).await?;
+        let mut tries = 1;
+        while let Err(error) = proposals.push(&patch.branch, there.as_ref(), &commit).await {
+            // A push of an engine that died may still be under way: the same patch is the same commit.
+            self.mirrors.fetched(repo, &[]).await?;
+            let now = mirror.resolve(&format!("refs/heads/{}", patch.branch)).await?;
+            if now.as_ref() == Some(&commit) {
+                break;
+            }
+            if now != there || tries == PUSHES {
+                return Err(error.into());
+            }
+            self.mirrors.process.clock.sleep(PUSH_PAUSE).await;
+            tries += 1;
+        }
         Ok(Some(Some(commit.to_string())))
     }
 
