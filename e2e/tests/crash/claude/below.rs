@@ -2,10 +2,10 @@
 
 use plue_flow::RunStatus;
 use plue_runtime::Clock;
-use plue_store::TranscriptId as _;
+use plue_store::{RunFilter, TranscriptId as _};
 use serde_json::{Value as Json, json};
 
-use super::{INPUT, World, calls, count, says};
+use super::{INPUT, World, calls, count, ends_after, says};
 use crate::bench::{LOOK, kill};
 
 impl World {
@@ -133,4 +133,27 @@ async fn engines_killed_while_calls_below_wait_call_once() {
     let facts = world.facts_below().await;
     assert_eq!(["held", "decided"].map(|kind| count(&facts, kind)), [1, 1], "{facts:#?}");
     helper_holds(&world, 4).await;
+}
+
+#[tokio::test]
+async fn started_runs_of_lost_runners_are_cancelled() {
+    let mut start = calls();
+    start["tool_calls"] = json!([{ "name": "workflow_slow", "input": {}, "id": "toolu_A" }]);
+    let retry = "retry=Retry(max_attempts=5, delay='0s', on=['infra'])";
+    let options = format!("tools=['workflow(slow)'], {retry}");
+    let world = World::of(&options, |_| vec![start.clone(), ends_after("lost")]);
+    // Its runner dies as well, and its step begins again.
+    let slow = format!(
+        "def workflow():\n    return Plan(name='slow', steps=[Step.bash('wait', 'touch up; sleep 600', {retry})])\n"
+    );
+    std::fs::write(world.bench.repo().join("slow.plue.py"), slow).unwrap();
+    let mut engine = world.start(&["run", "Ask"]);
+    world.bench.appears("up").await;
+    world.bench.kill_runners().await;
+    assert!(engine.wait().unwrap().success());
+    let store = world.store().await.unwrap();
+    let runs = store.runs().list(&RunFilter::default()).await.unwrap();
+    let status = |name: &str| runs.iter().find(|run| run.workflow == name).unwrap().view.status;
+    assert_eq!((status("Ask"), status("slow")), (RunStatus::Success, RunStatus::Cancelled));
+    assert_eq!(world.claude.state()["violations"], json!([]));
 }

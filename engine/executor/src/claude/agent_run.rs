@@ -207,6 +207,7 @@ impl AgentRun {
         if before.is_lost {
             self.stored = 0;
             self.store(facts, None, "").await?;
+            workflow_tool::cancel_runs(&self.scope, &agent).await;
             self.apply(&mut agent, Input::RunnerLost, None).await?;
         } else {
             self.stored = before.facts.len() as u64;

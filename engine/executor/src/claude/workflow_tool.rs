@@ -9,20 +9,22 @@ use std::collections::BTreeMap;
 use plue_flow::Child;
 use plue_llm::{
     Agent, PicoUsd, Tool,
-    agent::{Call, Input, MAX_RUNS, StartedRun, Task},
+    agent::{Call, Effect, Input, MAX_RUNS, StartedRun, Task},
     codes,
 };
 use plue_plan::{
-    Plan,
+    Plan, RunId,
     plan::{Input as Declared, InputType},
 };
+use plue_store::CancelRequest;
 use plue_wire::{eval::Bytes, runner::ToolResult};
 use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 
-use super::agent_run::{AgentRun, Stopped};
+use super::agent_run::{AgentRun, AgentScope, STORE_PAUSE, Stopped};
 use crate::{
     driver::{AgentChildren, ChildOfCall},
+    engine::Shared,
     perform::child::{BudgetOwner, RunBudget},
 };
 
@@ -130,6 +132,33 @@ pub(super) async fn follow_runs(
         let result = ToolResult { id, content: Bytes(refusal.into_bytes()), is_error: true };
         // There is room for several results of each call.
         let _room = of.tools.own_results.try_send(result);
+    }
+    Ok(())
+}
+
+/// Cancels the runs of open calls, whose results are unknown from now on: the engine that followed them may
+/// be gone.
+pub(super) async fn cancel_runs(scope: &AgentScope, agent: &Agent) {
+    let Effect::Call(calls) = agent.effect() else { return };
+    let shared = &scope.shared;
+    let request = CancelRequest { by: format!("run {}", scope.run), kill: false };
+    for run in calls.into_iter().filter_map(|call| call.run) {
+        loop {
+            let asked = cancel_run(shared, &run.run, request.clone()).await;
+            let Err(error) = asked else { break };
+            tracing::warn!(run = %run.run, %error, "failed to cancel a child run; retrying in 1 s");
+            shared.clock.sleep(STORE_PAUSE).await;
+        }
+    }
+}
+
+async fn cancel_run(
+    shared: &Shared,
+    run: &RunId,
+    request: CancelRequest,
+) -> Result<(), plue_store::Error> {
+    if shared.store.runs().get(run).await?.is_some() {
+        shared.store.cancels().request(run, request, shared.clock.now()).await?;
     }
     Ok(())
 }

@@ -238,6 +238,7 @@ impl Driver {
             incoming.extend(unreported_start(self.ledger.run(), &lost));
             let attempt = lost.claim.attempt.clone();
             self.agents.stop(&attempt);
+            self.agents.stop_children(&attempt, false).await?;
             self.runners.own(lost.claim);
             let reason = reason.to_owned();
             incoming.push(Incoming::plain(Input::Lost { attempt, reason }));
