@@ -52,7 +52,7 @@ async fn a_step_outlives_its_engine_and_runs_once() {
     let run = bench.run().await;
     assert_eq!(bench.status(&run).await, RunStatus::Running);
     let status = bench.plue(&["status"]).ends(0).stderr;
-    assert!(status.contains("nobody advances this run"), "{status}");
+    assert!(status.contains("no process drives this run"), "{status}");
     bench.touch("go");
     bench.plue(&["resume"]).ends(0);
     assert_eq!(bench.status(&run).await, RunStatus::Success);

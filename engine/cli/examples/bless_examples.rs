@@ -1,5 +1,5 @@
-//! Writes the `expected/` folders of `examples/` anew: `cargo run -p plue-cli --example
-//! bless_examples [NAME…]`. Read the difference before you commit it.
+//! Rewrites the `expected/` folders of `examples/`: `cargo run -p plue-cli --example bless_examples
+//! [NAME…]`. Read the difference before you commit it.
 //!
 //! Must compute exactly what `tests/examples` compares, so it uses the same code.
 #![expect(clippy::unwrap_used, reason = "a tool of the tests: it stops at any failure")]

@@ -1,4 +1,4 @@
-//! What every command needs: configuration, terminals, the repository around us.
+//! The context of every command: configuration, terminals, the current repository.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ pub use plue_planner::session::repository_root;
 
 use crate::{
     args::{ColorChoice, Global},
-    config::{Environment, Loaded, Origin},
+    config::{Environment, Loaded, ValueOrigin},
     failure::Failure,
     terminal::Terminal,
 };
@@ -18,11 +18,11 @@ pub struct App {
     pub loaded: Loaded,
     /// The environment of the process.
     pub environment: Environment,
-    /// Standard output.
+    /// Width and colours of standard output.
     pub stdout: Terminal,
-    /// Standard error.
+    /// Width and colours of standard error.
     pub stderr: Terminal,
-    /// 0: as usual; more: say more; less than 0: only what went wrong.
+    /// 0: the default; greater: more messages; negative: problems only.
     pub verbosity: i8,
 }
 
@@ -87,22 +87,22 @@ impl App {
         }
     }
 
-    /// A program of plue: the configured path, else the one beside this binary.
+    /// A program of plue: the configured path, else the one in the folder of this binary.
     #[must_use]
     pub fn program(&self, configured: Option<&Path>, name: &str) -> PathBuf {
         if let Some(path) = configured {
             return path.to_owned();
         }
-        let beside = std::env::current_exe().ok().and_then(|exe| {
-            let beside = exe.parent()?.join(name);
-            beside.exists().then_some(beside)
+        let sibling = std::env::current_exe().ok().and_then(|exe| {
+            let sibling = exe.parent()?.join(name);
+            sibling.exists().then_some(sibling)
         });
-        beside.unwrap_or_else(|| PathBuf::from(name))
+        sibling.unwrap_or_else(|| PathBuf::from(name))
     }
 
-    /// Which layer set a key.
+    /// The configuration layer that set a key.
     #[must_use]
-    pub fn origin(&self, key: &str) -> &Origin {
-        self.loaded.origins.get(key).unwrap_or(&Origin::Default)
+    pub fn origin(&self, key: &str) -> &ValueOrigin {
+        self.loaded.origins.get(key).unwrap_or(&ValueOrigin::Default)
     }
 }

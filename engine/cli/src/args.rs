@@ -19,10 +19,9 @@ use clap_complete::Shell;
                   124 timed out · 130 interrupted"
 )]
 pub struct Cli {
-    /// What every command takes.
+    /// Options of every command.
     #[command(flatten)]
     pub global: Global,
-    /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -40,13 +39,13 @@ pub struct Global {
     /// `PLUE_TOKEN` or the configuration, never from an argument
     #[arg(long, global = true, value_name = "URL")]
     pub server: Option<String>,
-    /// When to use colours
+    /// Colours: on terminals, always or never
     #[arg(long, global = true, value_enum, value_name = "WHEN")]
     pub color: Option<ColorChoice>,
-    /// Say more on stderr; twice for debugging
+    /// Print more messages on stderr; twice for debugging
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Say only what went wrong
+    /// Print only problems on stderr
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
     /// Write metrics here at the end, as Prometheus reads them
@@ -54,21 +53,21 @@ pub struct Global {
     pub metrics_file: Option<PathBuf>,
 }
 
-/// When to use colours.
+/// Value of `--color`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ColorChoice {
     /// On a terminal, unless `NO_COLOR` is set.
     Auto,
-    /// Always.
+    /// Also in files and pipes.
     Always,
-    /// Never.
+    /// Plain text without control sequences.
     Never,
 }
 
-/// How lists and objects are printed.
+/// Output format of lists and objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Format {
-    /// For people.
+    /// Aligned columns for people.
     #[default]
     Table,
     /// One JSON document.
@@ -77,26 +76,25 @@ pub enum Format {
     Jsonl,
 }
 
-/// How a plan is printed.
+/// Output format of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum PlanFormat {
     /// Levels and arrows for people.
     #[default]
     Text,
-    /// The canonical IR.
+    /// The canonical IR, as it is hashed.
     Json,
-    /// A Mermaid flowchart.
+    /// A flowchart in Mermaid's language.
     Mermaid,
-    /// Graphviz.
+    /// A graph in Graphviz's language.
     Dot,
-    /// A picture.
+    /// A picture for browsers.
     Svg,
 }
 
-/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run a workflow
+    /// Run a workflow of a repository
     Run(RunArgs),
     /// Show the plan of a workflow without running it
     Plan(PlanArgs),
@@ -112,7 +110,7 @@ pub enum Command {
     Logs(LogsArgs),
     /// Print what Claude steps asked, called and answered
     Transcript(crate::commands::transcript::TranscriptArgs),
-    /// Stop a run
+    /// Stop a run and its processes
     Cancel(CancelArgs),
     /// Approve a step that waits for a decision
     Approve(crate::commands::decide::DecideArgs),
@@ -192,9 +190,9 @@ pub enum Command {
     #[command(subcommand)]
     Token(crate::commands::token::TokenCommand),
     /// List decisions that runs wait for
-    Approvals(crate::commands::place::PlaceArgs),
+    Approvals(crate::commands::lists::RecordListArgs),
     /// List schedules with their next times
-    Schedules(crate::commands::place::PlaceArgs),
+    Schedules(crate::commands::lists::RecordListArgs),
     /// Pause and resume the schedules of a workflow
     #[command(subcommand)]
     Schedule(crate::commands::workflow::ScheduleCommand),
@@ -202,9 +200,9 @@ pub enum Command {
     #[command(subcommand)]
     Workflow(crate::commands::workflow::WorkflowCommand),
     /// List the processes that run steps
-    Runners(crate::commands::place::PlaceArgs),
+    Runners(crate::commands::lists::RecordListArgs),
     /// List pools of runners and what is queued for them
-    Pools(crate::commands::place::PlaceArgs),
+    Pools(crate::commands::lists::RecordListArgs),
     /// Register, list, drain and remove machines that run steps of a server
     #[command(subcommand)]
     Runner(crate::commands::runner::RunnerCommand),
@@ -212,7 +210,7 @@ pub enum Command {
     #[command(subcommand)]
     Pool(crate::commands::pool::PoolCommand),
     /// Show what runs used, by repository, workflow or organisation
-    Usage(crate::commands::place::UsageArgs),
+    Usage(crate::commands::lists::UsageArgs),
     /// Show who changed what
     Audit(crate::commands::audit::AuditArgs),
     /// Show the configuration and where each value comes from
@@ -220,7 +218,7 @@ pub enum Command {
     Config(ConfigCommand),
 }
 
-/// Which repository and event a plan is made for.
+/// Repository and event of a plan.
 #[derive(Debug, Args, Clone, Default)]
 pub struct SourceArgs {
     /// The repository [default: the one around the current directory]
@@ -255,7 +253,7 @@ pub struct RunArgs {
     /// [default: the last run of the same plan]
     #[arg(long, value_name = "RUN")]
     pub carry: Option<String>,
-    /// What the run is for; shown everywhere and given to Claude steps
+    /// Purpose of the run; shown everywhere and given to Claude steps
     #[arg(long, value_name = "TEXT")]
     pub goal: Option<String>,
     /// Keep a checkbox list of the steps in this file; what else stands in it stays
@@ -270,10 +268,10 @@ pub struct RunArgs {
     /// Do not wait for people: exit with code 6 when the run waits for a decision, an event or a callback
     #[arg(long)]
     pub no_wait: bool,
-    /// Never ask on the terminal; where somebody has to decide, the same as --no-wait
+    /// Never ask on the terminal; at a decision, the same as --no-wait
     #[arg(long)]
     pub no_input: bool,
-    /// How the result is printed
+    /// Output format of the result
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 }
@@ -289,7 +287,7 @@ pub struct PlanArgs {
     pub workflows: Vec<String>,
     #[command(flatten)]
     pub source: SourceArgs,
-    /// How the plan is printed
+    /// Output format of the plan
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: PlanFormat,
     /// Compare with the plan of another commit
@@ -310,7 +308,7 @@ pub struct ValidateArgs {
     pub workflows: Vec<String>,
     #[command(flatten)]
     pub source: SourceArgs,
-    /// How problems are printed
+    /// Output format of the problems
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 }
@@ -321,7 +319,7 @@ pub struct ListArgs {
     /// The repository [default: the one around the current directory]
     #[arg(long, value_name = "DIR")]
     pub repo: Option<PathBuf>,
-    /// How the list is printed
+    /// Output format of the list
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 }
@@ -347,10 +345,10 @@ pub struct RunsArgs {
     /// Only runs since a day, a time, or for so long: 2026-11-22, 7d
     #[arg(long, value_name = "WHEN")]
     pub since: Option<String>,
-    /// Runs at most
+    /// Most runs to list
     #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
     pub limit: u32,
-    /// How the list is printed
+    /// Output format of the list
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 }
@@ -361,7 +359,7 @@ pub struct StatusArgs {
     /// A run id, the beginning of one, or `last`
     #[arg(value_name = "RUN", default_value = "last")]
     pub run: String,
-    /// How the run is printed
+    /// Output format of the run
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 }
@@ -390,7 +388,7 @@ pub struct LogsArgs {
     /// Lines that contain this text, with their numbers
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["follow", "tail"])]
     pub search: Option<String>,
-    /// How lines are printed
+    /// Output format of the lines
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 }
@@ -462,10 +460,10 @@ pub struct ExplainArgs {
     /// A run id, the beginning of one, or `last`
     #[arg(value_name = "RUN", default_value = "last")]
     pub run: String,
-    /// Only this step
+    /// Explain only this step
     #[arg(value_name = "STEP")]
     pub step: Option<String>,
-    /// How the answer is printed
+    /// Output format of the answer
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 }
@@ -479,12 +477,11 @@ pub struct HashArgs {
     /// The file, without the option's name
     #[arg(value_name = "PATH", conflicts_with = "file")]
     pub path: Option<PathBuf>,
-    /// Which digest
+    /// Algorithm of the digest
     #[arg(long, value_enum, default_value_t, value_name = "ALGO")]
     pub algo: Digest,
 }
 
-/// The digests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Digest {
     /// SHA-256 (FIPS 180-4).
@@ -497,7 +494,7 @@ pub enum Digest {
 /// `plue doctor`
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
-    /// How the report is printed
+    /// Output format of the report
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 }
@@ -505,7 +502,7 @@ pub struct DoctorArgs {
 /// `plue completions`
 #[derive(Debug, Args)]
 pub struct CompletionsArgs {
-    /// The shell
+    /// Shell that reads the script
     #[arg(value_enum)]
     pub shell: Shell,
 }
@@ -513,7 +510,7 @@ pub struct CompletionsArgs {
 /// `plue schema`
 #[derive(Debug, Args)]
 pub struct SchemaArgs {
-    /// Which schema [default: list them]
+    /// Name of the schema [default: list them]
     #[arg(value_name = "NAME")]
     pub name: Option<String>,
 }
@@ -523,10 +520,10 @@ pub struct SchemaArgs {
 pub enum ConfigCommand {
     /// Print the configuration in force
     Show {
-        /// Tell which file, variable or flag set each value
+        /// Show the file, variable or flag that set each value
         #[arg(long)]
         origin: bool,
-        /// How it is printed
+        /// Output format of the configuration
         #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
         output: Format,
     },

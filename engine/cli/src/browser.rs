@@ -52,9 +52,9 @@ pub async fn offer(app: &App, target: Target<'_>, opens: bool) -> Result<(), Fai
     let now = Clock::real().now();
     let path = link::make(store, &Ids::random(), to, now).await;
     let url = format!("http://{address}{}", path.map_err(|error| from_store(&error))?);
-    output::say(&format!("open {url} (works once, within ten minutes)"));
+    output::report(&format!("open {url} (works once, within ten minutes)"));
     if opens && !open(app, &url) {
-        output::say("no browser could be started; open the link yourself");
+        output::report("no browser could be started; open the link yourself");
     }
     Ok(())
 }

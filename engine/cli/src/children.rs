@@ -12,7 +12,7 @@ use plue_runtime::{Clock, Tasks};
 
 use crate::{app::App, sources};
 
-/// What is needed to make plans; evaluators start when the first is asked for.
+/// Parts of a planner; evaluators start with the first request.
 #[derive(Debug)]
 pub struct Children {
     evaluator: Options,
@@ -56,7 +56,7 @@ async fn plan(
     let repository = request.repository.display().to_string();
     let name = request.name;
     let found = planner.find(&view, &name, Trust::Own, &repository).await;
-    let WorkflowFile { path, .. } = found.map_err(|error| told(&name, &error))?;
+    let WorkflowFile { path, .. } = found.map_err(|error| message(&name, &error))?;
     let evaluated = planner
         .plan(PlanRequest {
             view,
@@ -67,7 +67,7 @@ async fn plan(
             repository,
         })
         .await
-        .map_err(|error| told(&name, &error))?;
+        .map_err(|error| message(&name, &error))?;
     // A file with one plan goes by the name of the file too.
     let found = match &*evaluated.workflows {
         [one] => Some(one),
@@ -77,7 +77,7 @@ async fn plan(
     Ok(ChildPlan { plan: found.hashed.clone(), source: path })
 }
 
-fn told(name: &str, error: &PlanError) -> String {
+fn message(name: &str, error: &PlanError) -> String {
     match error {
         PlanError::Invalid(problems) => {
             let one = |problem: &Diagnostic| format!("{} {}", problem.code, problem.message);

@@ -6,7 +6,7 @@ use plue_store::Store;
 use crate::{
     app::App,
     args::Command,
-    config::Origin,
+    config::ValueOrigin,
     connect::folder_here,
     failure::{Failure, Outcome, from_store},
 };
@@ -28,10 +28,10 @@ pub mod export;
 pub mod git;
 mod hash;
 mod list;
+pub mod lists;
 pub(crate) mod logs;
 mod migrate;
 pub mod open;
-pub mod place;
 pub mod plan;
 pub mod pool;
 pub mod prompt;
@@ -56,7 +56,7 @@ mod validate;
 pub mod webhook;
 pub mod workflow;
 
-/// Runs a command.
+/// Runs a command to its exit code.
 pub fn dispatch(command: Command, app: &App) -> Outcome {
     refuse_server(&command, app)?;
     match command {
@@ -103,15 +103,15 @@ pub fn dispatch(command: Command, app: &App) -> Outcome {
         Command::Token(command) => token::run(&command, app),
         Command::Webhook(command) => webhook::run(&command, app),
         Command::Audit(args) => audit::run(&args, app),
-        Command::Approvals(args) => place::approvals(&args, app),
-        Command::Schedules(args) => place::schedules(&args, app),
+        Command::Approvals(args) => lists::approvals(&args, app),
+        Command::Schedules(args) => lists::schedules(&args, app),
         Command::Schedule(command) => workflow::schedule(&command, app),
         Command::Workflow(command) => workflow::run(&command, app),
-        Command::Runners(args) => place::runners(&args, app),
-        Command::Pools(args) => place::pools(&args, app),
+        Command::Runners(args) => lists::runners(&args, app),
+        Command::Pools(args) => lists::pools(&args, app),
         Command::Runner(command) => runner::run(&command, app),
         Command::Pool(command) => pool::run(&command, app),
-        Command::Usage(args) => place::usage(&args, app),
+        Command::Usage(args) => lists::usage(&args, app),
         Command::Config(command) => config::run(&command, app),
     }
 }
@@ -122,7 +122,7 @@ fn refuse_server(command: &Command, app: &App) -> Result<(), Failure> {
         return Ok(());
     }
     // The configuration of a person may name a server; `--server` is meant for this command.
-    let is_meant = matches!(app.origin("server"), Origin::Flag(_));
+    let is_meant = matches!(app.origin("server"), ValueOrigin::Flag(_));
     let name = match command {
         Command::Migrate => "migrate",
         Command::Backup(_) => "backup",

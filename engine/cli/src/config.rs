@@ -2,8 +2,8 @@
 //! defaults ← `/etc/plue/config.toml` ← user's `config.toml` ← repository's `plue.toml` ← `PLUE_…`
 //! variables ← flags.
 //!
-//! The only module of plue that reads the environment. A repository's `plue.toml` may be a
-//! stranger's, so it may set only what cannot make this machine run or read something else.
+//! The only module of plue that reads the environment. A repository's `plue.toml` may be
+//! untrusted, so it may set only keys that cannot make this machine run or read something else.
 
 use std::{
     collections::BTreeMap,
@@ -52,23 +52,23 @@ pub struct Config {
     pub database: Option<String>,
     /// The server that commands talk to; absent: they work on this machine.
     pub server: Option<String>,
-    /// What they show it of who asks.
+    /// Token that commands send to the server.
     pub token: Option<Hidden>,
     /// `auto`, `always` or `never`.
     pub color: String,
-    /// Where a command writes its metrics at its end; absent: nowhere.
+    /// File for the metrics of a command, written at its end; absent: none.
     pub metrics_file: Option<PathBuf>,
     /// Addresses and networks of the proxies before `plue serve` whose `X-Forwarded-For` counts.
     pub trusted_proxies: Vec<String>,
-    /// Steps at the same time at most, whatever a plan says; absent: no limit.
+    /// Limit on concurrent steps that no plan can exceed; absent: no limit.
     pub max_parallel: Option<u32>,
-    /// How long finished runs are kept.
+    /// Retention of ended runs and their logs.
     pub retention: DurationText,
     /// Checkpoints of the workspace.
     pub checkpoints: CheckpointsConfig,
     /// Files that steps keep.
     pub artifacts: ArtifactsConfig,
-    /// Caches of steps.
+    /// Retention and quota of step caches.
     pub cache: CacheConfig,
     /// Calls of the engine itself.
     pub calls: CallsConfig,
@@ -78,17 +78,17 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// An object store for larger content.
     pub objects: ObjectsConfig,
-    /// The evaluator.
+    /// Binary and layers of the evaluator.
     pub evaluator: EvaluatorConfig,
-    /// How people log in to a server.
+    /// Login of users to a server.
     pub login: LoginConfig,
-    /// The runners.
+    /// Runners of the local pool.
     pub runner: RunnerConfig,
-    /// Pools of runners beside them.
+    /// Isolation of the pools, and pools of pods.
     pub pools: PoolsConfig,
     /// The cluster of pools of pods.
     pub kubernetes: KubernetesConfig,
-    /// Traces for OpenTelemetry.
+    /// Export of OpenTelemetry traces.
     pub traces: TracesConfig,
     /// Permissions to start runs on a server.
     pub triggers: TriggersConfig,
@@ -106,7 +106,7 @@ pub struct CheckpointsConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArtifactsConfig {
-    /// How long their content is kept.
+    /// Retention of the content of artifacts.
     pub retention: DurationText,
 }
 
@@ -124,7 +124,7 @@ pub struct CacheConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CallsConfig {
-    /// Where `call` steps may go beside public addresses: hosts, addresses, networks.
+    /// Targets of `call` steps in addition to public addresses: hosts, addresses, networks.
     pub allow: Vec<String>,
 }
 
@@ -152,7 +152,7 @@ pub struct ObjectsConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvaluatorConfig {
-    /// The `plue-evaluator` binary; absent: beside `plue`.
+    /// The `plue-evaluator` binary; absent: in the folder of `plue`.
     pub binary: Option<PathBuf>,
     /// Layers of the jail that may be missing on this machine, by name.
     pub allow_missing: Vec<String>,
@@ -174,18 +174,18 @@ pub struct TracesConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunnerConfig {
-    /// The `plue-runner` binary; absent: beside `plue`.
+    /// The `plue-runner` binary; absent: in the folder of `plue`.
     pub binary: Option<PathBuf>,
     /// Between TERM and KILL.
     pub grace: DurationText,
     /// Bytes of log kept per attempt.
     pub log_limit_bytes: u64,
-    /// What steps may ask for with `resources`, as `name=amount`, over the processors (`cpu`) and the
+    /// Amounts that steps may request with `resources`, as `name=amount`, over the processors (`cpu`) and the
     /// memory of this machine.
     pub resources: Vec<String>,
-    /// What steps may ask for by name: with `runner`, or with `labels` in `resources`.
+    /// Labels that steps may request: with `runner`, or with `labels` in `resources`.
     pub labels: Vec<String>,
-    /// Variables of this machine that steps have beside the usual ones.
+    /// Additional variables of this machine that steps get.
     pub env: Vec<String>,
 }
 
@@ -194,12 +194,12 @@ pub struct RunnerConfig {
 #[serde(transparent)]
 pub struct Hidden(String);
 
-/// Which layer set a value.
+/// The layer that set a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    /// Built in.
+pub enum ValueOrigin {
+    /// The built-in default value.
     Default,
-    /// A file.
+    /// A configuration file, by path.
     File(PathBuf),
     /// A variable of the environment.
     Variable(&'static str),
@@ -210,17 +210,16 @@ pub enum Origin {
 /// A configuration with the origin of every value.
 #[derive(Debug, Clone)]
 pub struct Loaded {
-    /// The configuration.
     pub config: Config,
-    /// Where each value came from, by dotted key.
-    pub origins: BTreeMap<&'static str, Origin>,
+    /// Layer of each value, by dotted key.
+    pub origins: BTreeMap<&'static str, ValueOrigin>,
 }
 
 /// Values by dotted key, with their origins, while layers are put on each other.
 #[derive(Debug, Default)]
-struct Layers(BTreeMap<&'static str, (Value, Origin)>);
+struct Layers(BTreeMap<&'static str, (Value, ValueOrigin)>);
 
-impl fmt::Display for Origin {
+impl fmt::Display for ValueOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
@@ -234,7 +233,7 @@ impl fmt::Display for Origin {
 // === impl Config ===
 
 impl Config {
-    /// What holds when nobody says anything.
+    /// The built-in default values.
     #[must_use]
     pub fn built_in(environment: &Environment) -> Self {
         Self {
@@ -278,7 +277,7 @@ impl Config {
 // === impl Hidden ===
 
 impl Hidden {
-    /// The text, for whoever it is meant for.
+    /// The hidden text itself.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -316,7 +315,7 @@ impl Loaded {
         layers.finish()
     }
 
-    /// Built-in values only.
+    /// A configuration of built-in values.
     #[must_use]
     pub fn built_in(environment: &Environment) -> Self {
         Self { config: Config::built_in(environment), origins: BTreeMap::new() }
@@ -334,7 +333,7 @@ impl Loaded {
 // === impl Layers ===
 
 impl Layers {
-    fn set(&mut self, key: &'static str, value: Value, origin: Origin) {
+    fn set(&mut self, key: &'static str, value: Value, origin: ValueOrigin) {
         self.0.insert(key, (value, origin));
     }
 
@@ -343,7 +342,7 @@ impl Layers {
             .map_err(|error| refused(format!("the defaults cannot be written: {error}")))?;
         for (name, value) in flatten(table) {
             if let Some(key) = keys::find(&name) {
-                self.set(key.name, value, Origin::Default);
+                self.set(key.name, value, ValueOrigin::Default);
             }
         }
         Ok(())
@@ -374,7 +373,7 @@ impl Layers {
                 ))
                 .hint("set it in your own config.toml, by a PLUE_ variable or by a flag"));
             }
-            self.set(key.name, value, Origin::File(path.to_owned()));
+            self.set(key.name, value, ValueOrigin::File(path.to_owned()));
         }
         Ok(())
     }
@@ -385,7 +384,7 @@ impl Layers {
             let value = key.kind.parse(&text).ok_or_else(|| {
                 refused(format!("${} is {:?}, expected {}", key.variable, text, key.kind))
             })?;
-            self.set(key.name, value, Origin::Variable(key.variable));
+            self.set(key.name, value, ValueOrigin::Variable(key.variable));
         }
         Ok(())
     }
@@ -393,21 +392,21 @@ impl Layers {
     fn flags(&mut self, global: &Global) {
         if let Some(dir) = &global.state_dir {
             let value = Value::String(dir.display().to_string());
-            self.set("state_dir", value, Origin::Flag("--state-dir"));
+            self.set("state_dir", value, ValueOrigin::Flag("--state-dir"));
         }
         if let Some(url) = &global.database {
-            self.set("database", Value::String(url.clone()), Origin::Flag("--database"));
+            self.set("database", Value::String(url.clone()), ValueOrigin::Flag("--database"));
         }
         if let Some(url) = &global.server {
-            self.set("server", Value::String(url.clone()), Origin::Flag("--server"));
+            self.set("server", Value::String(url.clone()), ValueOrigin::Flag("--server"));
         }
         if let Some(path) = &global.metrics_file {
             let value = Value::String(path.display().to_string());
-            self.set("metrics_file", value, Origin::Flag("--metrics-file"));
+            self.set("metrics_file", value, ValueOrigin::Flag("--metrics-file"));
         }
         if let Some(color) = global.color {
             let text = format!("{color:?}").to_lowercase();
-            self.set("color", Value::String(text), Origin::Flag("--color"));
+            self.set("color", Value::String(text), ValueOrigin::Flag("--color"));
         }
     }
 

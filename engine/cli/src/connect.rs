@@ -37,7 +37,7 @@ const HEARTBEAT: Duration = Duration::from_millis(250);
 /// Time limit of a request of this process: the person at the terminal decides.
 const ANSWER_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What a command needs of this machine, if no server is set.
+/// Use of this machine by a command without a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// A database that exists.
@@ -207,7 +207,7 @@ pub fn folder_here() -> Option<PathBuf> {
 fn remote(server: &str, token: Option<&Hidden>) -> Result<Client, Failure> {
     let address = ServerAddress::parse(server)?;
     if address.is_readable() && token.is_some() {
-        output::say(&format!("{server}: others on the way can read the token; use https"));
+        output::report(&format!("{server}: others on the way can read the token; use https"));
     }
     Ok(Client::remote(&address, token.map(Hidden::reveal))?)
 }

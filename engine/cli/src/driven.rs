@@ -28,24 +28,24 @@ const POLL: Duration = Duration::from_millis(250);
 /// Bytes read from one attempt's log at once.
 const PAGE: u64 = 1024 * 1024;
 
-/// Why following ended early.
+/// The reason that following ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum FollowError {
     /// The database did not answer.
     #[error(transparent)]
     Store(#[from] Error),
-    /// The output takes nothing more: nobody reads it, or its disk is full.
+    /// The output is closed by its reader, or its disk is full.
     #[error("the output cannot be written")]
     Output(#[from] std::io::Error),
 }
 
-/// What was shown so far.
+/// The display of a run, with the parts shown so far.
 pub struct Display<'a, W> {
     store: &'a Store,
     run: RunId,
     live: Live<W>,
     clock: Clock,
-    /// Where each step stands in the plan.
+    /// Index of each step in the plan.
     places: HashMap<StepId, usize>,
     /// Bytes shown of each attempt's log.
     shown: HashMap<AttemptId, u64>,
@@ -53,8 +53,8 @@ pub struct Display<'a, W> {
     /// Obstacle of a queued run at the last look.
     turn: Option<String>,
     /// Obstacle that was printed last.
-    said_turn: Option<String>,
-    /// Whether somebody else decides how long a database that does not answer is waited for.
+    printed_turn: Option<String>,
+    /// Whether it waits for an unavailable database without limit.
     is_patient: bool,
 }
 
@@ -66,7 +66,7 @@ impl<'a, W: Write> Display<'a, W> {
         let clock = Clock::real();
         let places = order.into_iter().zip(0..).collect();
         let (shown, narrator) = (HashMap::new(), Narrator::default());
-        let (turn, said_turn) = (None, None);
+        let (turn, printed_turn) = (None, None);
         Self {
             store,
             run,
@@ -76,7 +76,7 @@ impl<'a, W: Write> Display<'a, W> {
             shown,
             narrator,
             turn,
-            said_turn,
+            printed_turn,
             is_patient: false,
         }
     }
@@ -109,7 +109,7 @@ impl<'a, W: Write> Display<'a, W> {
         let mut changes = self.store.changes_of(&self.run);
         loop {
             changes.borrow_and_update();
-            let begun = self.clock.mark();
+            let started = self.clock.mark();
             match self.look().await {
                 Ok(Some(status)) => return Ok(status),
                 Ok(None) => {}
@@ -119,7 +119,7 @@ impl<'a, W: Write> Display<'a, W> {
                 }
                 Err(error) => return Err(error),
             }
-            let took = self.clock.elapsed(begun);
+            let took = self.clock.elapsed(started);
             let mark = self.clock.mark();
             let woken = tokio::time::timeout(POLL, changes.changed()).await;
             if woken.is_ok() {
@@ -134,12 +134,12 @@ impl<'a, W: Write> Display<'a, W> {
 
     /// Shows what is new; gives the status if the run has ended and everything was shown.
     async fn look(&mut self) -> Result<Option<RunStatus>, FollowError> {
-        // The status first: what is shown after it is complete if it says that the run ended.
+        // The status first: if it is terminal, everything shown after it is complete.
         let row = self.store.runs().get(&self.run).await?;
         let status = row.as_ref().map(|row| row.view.status);
         self.show().await?;
         if let Some(row) = row {
-            self.say_turn(&row).await?;
+            self.print_turn(&row).await?;
         }
         match status {
             None => Ok(Some(RunStatus::Cancelled)),
@@ -151,17 +151,17 @@ impl<'a, W: Write> Display<'a, W> {
         }
     }
 
-    /// Says behind which run a queued one waits, once. At the second look: a run in front that
-    /// no engine advances loses its turn in between.
-    async fn say_turn(&mut self, row: &RunRow) -> Result<(), FollowError> {
+    /// Prints, once, the run that a queued one waits for. At the second look: a run ahead that no engine
+    /// drives loses its turn in between.
+    async fn print_turn(&mut self, row: &RunRow) -> Result<(), FollowError> {
         if row.view.status != RunStatus::Queued {
             return Ok(());
         }
         let turn = turn_of(self.store, row).await?.map(|waits| waits.words);
-        let is_new = turn.is_some() && turn == self.turn && turn != self.said_turn;
+        let is_new = turn.is_some() && turn == self.turn && turn != self.printed_turn;
         self.turn = turn;
         if is_new {
-            self.said_turn = self.turn.clone();
+            self.printed_turn = self.turn.clone();
             self.live.run(self.turn.as_deref().unwrap_or_default())?;
         }
         Ok(())
@@ -170,7 +170,7 @@ impl<'a, W: Write> Display<'a, W> {
     /// Shows what is new once more; the run goes on another time.
     ///
     /// # Errors
-    /// The database. That nobody reads the output any more is no matter at the end.
+    /// The database. A closed output is ignored at the end.
     pub async fn show_now(&mut self) -> Result<(), Error> {
         match self.show().await {
             Ok(()) | Err(FollowError::Output(_)) => {}
@@ -204,7 +204,7 @@ impl<'a, W: Write> Display<'a, W> {
                 let elapsed = words::duration(since, now);
                 running.push(Running { step: view.step.to_string(), elapsed });
             }
-            self.say(row)?;
+            self.print_step(row)?;
         }
         let ended = rows.iter().filter(|row| row.view.status.is_terminal()).count();
         let summary = format!("  {ended} of {} steps ended, {} running", rows.len(), running.len());
@@ -242,7 +242,7 @@ impl<'a, W: Write> Display<'a, W> {
     }
 
     /// Prints the state of a step, once.
-    fn say(&mut self, row: &StepRow) -> Result<(), FollowError> {
+    fn print_step(&mut self, row: &StepRow) -> Result<(), FollowError> {
         let (view, record) = (&row.view, StepRecord::of(row));
         let lacks_runner = matches!(view.reason, Some(Reason::NoRunner { .. }));
         if view.status == StepStatus::Queued && lacks_runner && self.narrator.is_new(&record) {

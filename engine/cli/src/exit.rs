@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-/// How the process ends.
+/// The exit code of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// All went well.
+    /// The command or run succeeded.
     Ok,
     /// A run failed or was cancelled.
     RunFailed,
@@ -21,11 +21,11 @@ pub enum Exit {
     WaitingForDecision,
     /// A budget is used up.
     BudgetExhausted,
-    /// A policy says no.
+    /// Denied by a policy of the operator.
     DeniedByPolicy,
     /// A run took longer than its timeout.
     TimedOut,
-    /// Interrupted.
+    /// Ended by an interrupt signal.
     Interrupted,
 }
 

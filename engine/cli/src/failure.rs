@@ -1,7 +1,7 @@
-//! Failures of a command: what the user is told, and the exit code that goes with it.
+//! Failures of a command: diagnostics for the user, and the exit code.
 //!
-//! Everything a user can cause or mend is a [`Failure`] with a code and a hint. What is left is a
-//! defect of plue and says so.
+//! Everything a user can cause or mend is a [`Failure`] with a code and a hint. Anything else is
+//! reported as a defect of plue.
 
 use plue_plan::{Code, Diagnostic};
 use plue_planner::session::{Reason, Refusal};
@@ -11,24 +11,24 @@ use reqwest::StatusCode;
 
 use crate::exit::Exit;
 
-/// Why a command ends badly.
+/// The failure that ends a command.
 #[derive(Debug)]
 pub struct Failure {
-    /// How the process ends.
+    /// The exit code of the process.
     pub exit: Exit,
-    /// What is said on stderr; may be empty when everything was said already.
+    /// Printed on stderr; empty if everything is printed already.
     pub diagnostics: Vec<Diagnostic>,
     /// Root of the repository whose source lines are shown.
     pub repo: Option<std::path::PathBuf>,
 }
 
-/// What every command returns.
+/// The result of every command.
 pub type Outcome = Result<Exit, Failure>;
 
 // === impl Failure ===
 
 impl Failure {
-    /// One problem.
+    /// A failure with one diagnostic.
     pub fn new(exit: Exit, diagnostic: Diagnostic) -> Self {
         Self { exit, diagnostics: vec![diagnostic], repo: None }
     }
@@ -71,7 +71,7 @@ impl Failure {
         self
     }
 
-    /// Nobody reads our output any more, which ends the command quietly.
+    /// The reader closed the output, which ends the command quietly.
     pub fn closed() -> Self {
         Self { exit: Exit::Ok, diagnostics: Vec::new(), repo: None }
     }

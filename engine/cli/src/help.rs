@@ -1,6 +1,6 @@
 //! `plue --help`: the commands in groups by what people want to do.
 //!
-//! Must not say what a command does: its own one line stands with its arguments.
+//! Must not describe a command: its own line stands with its arguments.
 
 use std::fmt::Write as _;
 

@@ -5,7 +5,7 @@
 
 mod app;
 mod args;
-mod attend;
+mod attach;
 mod browser;
 mod children;
 mod claude;
@@ -18,6 +18,7 @@ mod failure;
 mod follow;
 mod help;
 mod local_runs;
+mod logging;
 mod metrics;
 mod output;
 mod person;
@@ -25,7 +26,6 @@ mod pods;
 mod records;
 mod render;
 mod sources;
-mod talk;
 mod terminal;
 mod todo;
 mod traces;
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     let parsed = help::command().try_get_matches();
     let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
-        Err(error) => return clap_says(&error),
+        Err(error) => return usage_error(&error),
     };
     let environment = Environment::of_process();
     let (app, outcome) = run(cli, environment);
@@ -68,7 +68,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli, environment: Environment) -> (App, Outcome) {
     match App::new(&cli.global, environment.clone()) {
         Ok(app) => {
-            talk::listen(&app, &cli.command);
+            logging::listen(&app, &cli.command);
             let metrics = metrics::begin(&app);
             let outcome = commands::dispatch(cli.command, &app);
             metrics.end();
@@ -79,7 +79,7 @@ fn run(cli: Cli, environment: Environment) -> (App, Outcome) {
 }
 
 /// Help and version go to stdout and are no error; a wrong command line is exit code 2.
-fn clap_says(error: &clap::Error) -> ExitCode {
+fn usage_error(error: &clap::Error) -> ExitCode {
     let _closed = error.print();
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Ok.into(),

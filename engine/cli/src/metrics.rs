@@ -1,6 +1,6 @@
-//! What a command counted and measured, written to a file at its end: `--metrics-file`.
+//! The metrics of a command, written to a file at its end: `--metrics-file`.
 //!
-//! Must not change how a command ends: a file that cannot be written is only said.
+//! Must not change how a command ends: an unwritable file is a warning.
 
 use std::path::PathBuf;
 
@@ -19,7 +19,7 @@ pub fn begin(app: &App) -> Metrics {
     let path = path.filter(|_| match metrics::install() {
         Ok(()) => true,
         Err(error) => {
-            output::say(&format!("no metrics: {error}"));
+            output::report(&format!("no metrics: {error}"));
             false
         }
     });
@@ -33,7 +33,10 @@ impl Metrics {
     pub fn end(self) {
         let Some(path) = self.0 else { return };
         if let Err(error) = metrics::write_file(&path) {
-            output::say(&format!("the metrics cannot be written to {}: {error}", path.display()));
+            output::report(&format!(
+                "the metrics cannot be written to {}: {error}",
+                path.display()
+            ));
         }
     }
 }

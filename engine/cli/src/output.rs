@@ -1,4 +1,4 @@
-//! Data on standard output, talk on standard error.
+//! Data on standard output, messages on standard error.
 //!
 //! `println!` panics when the reader has gone (`plue logs … | head`); here that ends the command
 //! quietly.
@@ -53,7 +53,7 @@ pub fn pretty(value: &impl Serialize) -> Result<(), Failure> {
     line(&json)
 }
 
-/// Writes a list: for people as `table` says, as one document, or each record on a line.
+/// Writes a list: for people as the text of `table`, as one document, or each record on a line.
 ///
 /// # Errors
 /// As [`bytes`].
@@ -70,8 +70,8 @@ pub fn list<D: Serialize, R: Serialize>(
     }
 }
 
-/// Says something on standard error. That nobody listens is no reason to stop.
-pub fn say(text: &str) {
+/// Writes a message to standard error. A closed standard error is ignored.
+pub fn report(text: &str) {
     let _closed = io::stderr().lock().write_all(format!("{text}\n").as_bytes());
 }
 

@@ -1,4 +1,4 @@
-//! What `--output json` prints: versioned records, additive only, with published JSON Schemas.
+//! The documents of `--output json`: versioned records, additive only, with published JSON Schemas.
 //!
 //! Must not print. Every document has `schema_version`; a field never changes its meaning.
 
@@ -46,7 +46,7 @@ pub const ALL: [Published; 14] = [
 pub struct Runs {
     /// Always 1.
     pub schema_version: u32,
-    /// Newest first.
+    /// Sorted newest first.
     pub runs: Vec<RunRecord>,
 }
 
@@ -65,9 +65,9 @@ pub struct Status {
 pub struct Explained {
     /// Always 1.
     pub schema_version: u32,
-    /// The run, told step by step.
+    /// The run, explained step by step.
     #[serde(flatten)]
-    pub told: ExplainRecord,
+    pub explanation: ExplainRecord,
 }
 
 /// `plue list`
@@ -75,7 +75,7 @@ pub struct Explained {
 pub struct List {
     /// Always 1.
     pub schema_version: u32,
-    /// By file.
+    /// Sorted by file.
     pub workflows: Vec<WorkflowRecord>,
 }
 
@@ -84,7 +84,7 @@ pub struct List {
 pub struct Tasks {
     /// Always 1.
     pub schema_version: u32,
-    /// By file.
+    /// Sorted by file.
     pub tasks: Vec<TaskRecord>,
 }
 
@@ -106,7 +106,7 @@ pub struct TaskFile {
     pub schema_version: u32,
     /// Name of the workflow.
     pub task: String,
-    /// Its newest run.
+    /// Newest run of the task.
     pub last: RunRecord,
 }
 
@@ -126,7 +126,7 @@ pub struct Validated {
 pub struct Logs {
     /// Always 1.
     pub schema_version: u32,
-    /// The run.
+    /// Id of the run.
     pub run: String,
     /// Lines in order, or those that were searched for.
     pub lines: Vec<LogLine>,
@@ -137,7 +137,7 @@ pub struct Logs {
 pub struct Transcript {
     /// Always 1.
     pub schema_version: u32,
-    /// The run.
+    /// Id of the run.
     pub run: String,
     /// Facts in order, or those that were searched for.
     pub facts: Vec<TranscriptFact>,
@@ -151,15 +151,15 @@ pub struct Transcript {
 pub struct Verified {
     /// Always 1.
     pub schema_version: u32,
-    /// The run.
+    /// Id of the run.
     pub run: String,
-    /// Its plan.
+    /// Hash of its plan.
     pub plan: String,
     /// Whether the same plan came out.
     pub equal: bool,
-    /// What differs: sources and facts of the commit, then the first field of the plan.
+    /// Differences: sources and facts of the commit, then the first field of the plan.
     pub differences: Vec<DifferenceRecord>,
-    /// Why there is no plan any more.
+    /// Problems that prevent a plan.
     pub diagnostics: Vec<Diagnostic>,
 }
 
@@ -217,7 +217,7 @@ pub struct PlanChange {
     pub before: Option<String>,
     /// Its hash now; absent: it is gone.
     pub after: Option<String>,
-    /// What changed.
+    /// Changes from the old to the new plan.
     pub diff: plue_plan::diff::PlanDiff,
 }
 
@@ -237,14 +237,14 @@ pub struct Doctor {
 pub struct ConfigShown {
     /// Always 1.
     pub schema_version: u32,
-    /// Every key.
+    /// Every key of the configuration.
     pub config: Vec<ConfigRecord>,
 }
 
 /// One value of the configuration.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ConfigRecord {
-    /// Dotted name.
+    /// Dotted name of the key.
     pub key: &'static str,
     /// Its value; passwords are hidden.
     pub value: Json,
@@ -261,20 +261,20 @@ pub struct WorkflowRecord {
     pub name: Option<String>,
     /// Hash of the plan without an event.
     pub plan: Option<String>,
-    /// What makes it run, in words.
+    /// Triggers as text for people.
     pub triggers: Vec<String>,
-    /// How many steps it has.
+    /// Number of its steps.
     pub steps: usize,
-    /// What is wrong with the file.
+    /// Errors and warnings of the file.
     pub diagnostics: Vec<Diagnostic>,
 }
 
 /// One line of a log.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct LogLine {
-    /// The step.
+    /// Id of the step.
     pub step: String,
-    /// The visit.
+    /// Number of the visit, from 1.
     pub visit: u32,
     /// The attempt's number within the visit.
     pub attempt: u32,
@@ -287,9 +287,9 @@ pub struct LogLine {
 /// One fact of the transcript of a Claude step.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct TranscriptFact {
-    /// The step.
+    /// Id of the step.
     pub step: String,
-    /// The visit.
+    /// Number of the visit, from 1.
     pub visit: u32,
     /// The attempt's number within the visit.
     pub attempt: u32,
@@ -306,36 +306,36 @@ pub struct TranscriptFact {
 pub struct DifferenceRecord {
     /// A source or fact of the commit, a field of the plan, or `evaluator`.
     pub what: String,
-    /// Then.
+    /// Value at the recorded run.
     pub then: String,
-    /// Now.
+    /// Value of the new plan.
     pub now: String,
 }
 
 /// One check of this machine.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Check {
-    /// What was checked.
+    /// Name of the checked part.
     pub what: String,
-    /// How it went.
+    /// Severity of the result.
     pub level: Level,
-    /// What was found.
+    /// Result of the check as text.
     pub found: String,
-    /// How it was checked.
+    /// Method of the check.
     pub how: String,
-    /// What to do, if there is something.
+    /// Advice, if there is any.
     pub fix: Option<String>,
 }
 
-/// How a check went.
+/// Severity of a check's result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
-    /// All is well.
+    /// The part works as required.
     Ok,
     /// Something that some workflows need is missing.
     Warn,
-    /// Nothing can run.
+    /// No run can start.
     Fail,
 }
 

@@ -1,4 +1,4 @@
-//! How things look on a terminal. Must not decide or read anything.
+//! Output for terminals. Must not decide or read anything.
 
 pub mod diagnostic;
 pub mod live;

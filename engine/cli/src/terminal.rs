@@ -11,7 +11,7 @@ use crate::{args::ColorChoice, config::Environment};
 /// Columns of a stream that is no terminal.
 const DEFAULT_WIDTH: usize = 80;
 
-/// One output stream.
+/// Width and colours of an output stream.
 #[derive(Debug, Clone, Copy)]
 pub struct Terminal {
     /// Whether a person looks at it.
@@ -21,24 +21,19 @@ pub struct Terminal {
     width: usize,
 }
 
-/// How a text looks. Colours are the sixteen of every terminal.
+/// Style of a text. Colours are the sixteen of every terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
-    /// As it is.
     Plain,
-    /// Stands out.
     Bold,
-    /// Stands back.
     Dim,
-    /// Went well.
+    /// Success of a step or run.
     Green,
-    /// Went wrong.
+    /// Failure of a step or run.
     Red,
-    /// Needs a look.
+    /// Warnings and waits for people.
     Yellow,
-    /// Names things.
     Cyan,
-    /// Names other things.
     Magenta,
     /// Names still other things.
     Blue,
@@ -54,7 +49,6 @@ pub struct Styled<'a> {
 // === impl Terminal ===
 
 impl Terminal {
-    /// Standard output.
     #[must_use]
     pub fn stdout(choice: ColorChoice, environment: &Environment) -> Self {
         let stream = std::io::stdout();
@@ -62,7 +56,6 @@ impl Terminal {
         Self::new(stream.is_terminal(), width, choice, environment)
     }
 
-    /// Standard error.
     #[must_use]
     pub fn stderr(choice: ColorChoice, environment: &Environment) -> Self {
         let stream = std::io::stderr();
@@ -89,7 +82,7 @@ impl Terminal {
         Self { interactive: interactive && !dumb, color, width }
     }
 
-    /// Columns.
+    /// Width in columns of characters.
     #[must_use]
     pub fn width(&self) -> usize {
         self.width

@@ -1,7 +1,7 @@
 //! `plue run --todo FILE`: a checkbox for each step, kept in step with the run.
 //!
 //! The list stands between two comments; everything else in the file stays as it is. The file is
-//! read again before each change and replaced whole, so that nobody sees half of it. Must not fail
+//! read again before each change and replaced whole, so that no reader sees half of it. Must not fail
 //! a run: a list that cannot be written is worth a warning.
 
 use std::{
@@ -166,7 +166,7 @@ fn read(path: &Path) -> io::Result<String> {
     }
 }
 
-/// Writes beside the file and puts it in its place, with its permissions.
+/// Writes a temporary file in the same folder and renames it over the file, with its permissions.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));

@@ -10,12 +10,12 @@ use plue_server::traces::{Collector, Exporter};
 
 use crate::{app::App, failure::Failure};
 
-/// Where collectors listen for OTLP over HTTP.
+/// Usual address of collectors for OTLP over HTTP.
 const USUAL: &str = "http://127.0.0.1:4318";
 
-/// What `plue serve` says beside the configuration.
+/// Options of `plue serve` that override the configuration.
 #[derive(Debug)]
-pub struct Wanted<'a> {
+pub struct TraceOptions<'a> {
     /// `--traces`: a collector, or the empty text for that of the configuration or the usual one.
     pub endpoint: Option<&'a str>,
     /// Address of the server for people.
@@ -28,13 +28,13 @@ pub struct Wanted<'a> {
 /// The collector's address or the file of headers cannot be used.
 pub fn exporter(
     app: &App,
-    wanted: Option<Wanted<'_>>,
+    wanted: Option<TraceOptions<'_>>,
     clock: Clock,
 ) -> Result<Option<(Exporter, Traces)>, Failure> {
     let config = &app.loaded.config.traces;
     let (flag, url) = wanted.map_or((None, None), |wanted| (wanted.endpoint, wanted.url));
-    let said = flag.filter(|said| !said.is_empty()).or(config.endpoint.as_deref());
-    let Some(endpoint) = said.or(flag.map(|_| USUAL)) else { return Ok(None) };
+    let endpoint = flag.filter(|endpoint| !endpoint.is_empty()).or(config.endpoint.as_deref());
+    let Some(endpoint) = endpoint.or(flag.map(|_| USUAL)) else { return Ok(None) };
     let headers = config.headers_file.as_deref().map(headers).transpose()?;
     let sampling = Sampling::share(config.sample);
     let collector = Collector {

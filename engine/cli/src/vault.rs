@@ -149,7 +149,7 @@ fn from_keys(error: &Error, app: &App) -> Failure {
         Error::Secret(error) => from_secret(error, app),
         Error::NoKey(_) => refused(error.to_string()).hint(format!(
             "put the key back that the secrets were set with, or set {KEY_VARIABLE}; without it \
-             they must be set anew"
+             they must be set again"
         )),
         Error::Exposed(path) => refused(error.to_string()).hint(format!(
             "chmod 600 {}; if others may have read it, `plue secret rotate`",
@@ -178,10 +178,10 @@ pub fn from_secret(error: &SecretError, app: &App) -> Failure {
                 }
                 KeySource::File(path) => format!("put its line into {}", path.display()),
             };
-            refused(error.to_string()).hint(format!("{place}; or set the secret anew"))
+            refused(error.to_string()).hint(format!("{place}; or set the secret again"))
         }
         SecretError::Damaged { name } => {
-            refused(error.to_string()).hint(format!("set it anew: plue secret set {name}"))
+            refused(error.to_string()).hint(format!("set it again: plue secret set {name}"))
         }
         SecretError::Limit(_) => Failure::usage(error.to_string()),
         SecretError::BadKey | SecretError::Random => refused(error.to_string()),

@@ -34,7 +34,7 @@ use crate::{
 /// thread, and handing work between threads would only cost time.
 ///
 /// # Errors
-/// The runtime cannot be made, or what the future says.
+/// The runtime cannot be created, or the error of the future.
 pub fn block_on<'f, T>(
     future: impl Future<Output = Result<T, Failure>> + 'f,
 ) -> Result<T, Failure> {
@@ -64,7 +64,7 @@ pub async fn open_store_for(app: &App, durability: Durability) -> Result<Store, 
     make_private(state).map_err(|source| Failure::state_dir(state, &source))?;
     let bucket = bucket(app)?;
     let store = Store::open(options(app).durability(durability)).await;
-    Ok(shelved(store.map_err(|error| from_store(&error))?, bucket))
+    Ok(with_objects(store.map_err(|error| from_store(&error))?, bucket))
 }
 
 /// Opens a database that exists, only to read.
@@ -78,7 +78,7 @@ pub async fn open_existing(app: &App) -> Result<Store, Failure> {
     }
     let bucket = bucket(app)?;
     let store = Store::open(options(app).existing()).await;
-    Ok(shelved(store.map_err(|error| from_store(&error))?, bucket))
+    Ok(with_objects(store.map_err(|error| from_store(&error))?, bucket))
 }
 
 /// Opens the database at an address, else that of the configuration, if it exists.
@@ -91,7 +91,7 @@ pub async fn open_at(app: &App, url: Option<&str>) -> Result<Store, plue_store::
     Store::open(StoreOptions::new(url).blobs(blobs).existing()).await
 }
 
-fn shelved(store: Store, bucket: Option<Bucket>) -> Store {
+fn with_objects(store: Store, bucket: Option<Bucket>) -> Store {
     match bucket {
         Some(bucket) => store.with_blob_store(Arc::new(bucket)),
         None => store,
@@ -172,10 +172,10 @@ pub fn traced_engine(
     Ok(Engine::new(options, parts))
 }
 
-/// What the engine of a server has beside the configuration.
+/// Settings of a server's engine in addition to the configuration.
 #[derive(Debug)]
 pub struct Serving {
-    /// How long it may be silent.
+    /// Time without a heartbeat until it expires.
     pub lease: Duration,
     /// Runners kept between runs.
     pub keep_runners: usize,
@@ -242,12 +242,12 @@ fn engine_parts(
     );
     let pool = pool.with_environment(app.environment.of_steps(&config.runner.env));
     let pool = pool.with_limits(config.limits.run_limits());
-    let pool = match config.pools.untrusted.walls() {
-        Some(walls) => pool.with_untrusted_sandbox(walls),
+    let pool = match config.pools.untrusted.sandbox() {
+        Some(sandbox) => pool.with_untrusted_sandbox(sandbox),
         None => pool,
     };
-    let pool = match config.pools.local.walls(on_server) {
-        Some(walls) => pool.with_own_sandbox(walls),
+    let pool = match config.pools.local.sandbox(on_server) {
+        Some(sandbox) => pool.with_own_sandbox(sandbox),
         None => pool,
     };
     let mut options = Options::new(config.state_dir.join("locks"));
@@ -284,7 +284,7 @@ fn hide() -> Result<(), Failure> {
         .map_err(|error| Failure::infrastructure(&std::io::Error::from(error)))
 }
 
-/// Where calls and webhooks may go beside public addresses.
+/// Targets of calls and webhooks in addition to public addresses.
 ///
 /// # Errors
 /// An entry of the configuration is none.
@@ -305,7 +305,7 @@ fn make_private(path: &std::path::Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// What is kept for how long.
+/// The retention of each kind of data.
 ///
 /// # Errors
 /// A duration of the configuration, which was checked when it was read.

@@ -36,7 +36,7 @@ pub struct ListAgentsArgs {
     /// The repository [default: the one around the current directory]
     #[arg(long, value_name = "DIR")]
     pub repo: Option<PathBuf>,
-    /// How the list is printed
+    /// Output format of the list
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 }

@@ -46,10 +46,10 @@ pub struct ArtifactsArgs {
     /// Overwrite files that are in the folder already
     #[arg(long, requires = "download")]
     pub force: bool,
-    /// Where --get writes
+    /// Path that --get writes to
     #[arg(long, value_name = "FILE", requires = "get")]
     pub to: Option<PathBuf>,
-    /// How the list is printed
+    /// Output format of the list
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 }
@@ -188,7 +188,7 @@ fn place_of(path: &str) -> PathBuf {
 
 fn gone(record: &ArtifactRecord) -> Failure {
     let message = format!("the content of {} has expired", record.path);
-    Failure::not_found(message).hint("artifacts.retention says how long it is kept")
+    Failure::not_found(message).hint("artifacts.retention sets how long it is kept")
 }
 
 fn is_absent(place: &Path) -> bool {
@@ -246,6 +246,6 @@ async fn download(
         write_one(source, &confined, record, &path).await?;
         count += 1;
     }
-    output::say(&format!("{count} files are in {}", folder.display()));
+    output::report(&format!("{count} files are in {}", folder.display()));
     Ok(Exit::Ok)
 }

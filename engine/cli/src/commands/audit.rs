@@ -22,17 +22,17 @@ pub struct AuditArgs {
     /// Only rows behind this number [default: the last rows]
     #[arg(long, value_name = "SEQ")]
     pub after: Option<u64>,
-    /// Rows at most
+    /// Most rows to list
     #[arg(long, short = 'n', value_name = "N", default_value_t = 50,
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub limit: u32,
-    /// How the list is printed
+    /// Output format of the list
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 }
 
 /// The rows of a command, collected from pages.
-struct Wanted {
+struct Rows {
     limit: usize,
     is_tail: bool,
     rows: VecDeque<AuditRecord>,
@@ -40,7 +40,7 @@ struct Wanted {
 
 pub(super) fn run(args: &AuditArgs, app: &App) -> Outcome {
     connected(app, Purpose::Read, async |connection| {
-        let mut wanted = Wanted::of(args);
+        let mut wanted = Rows::of(args);
         let mut cursor = args.after.map(|seq| seq.to_string());
         loop {
             let page = connection.client.lists().audit(cursor).await?;
@@ -69,9 +69,9 @@ fn shown(rows: Vec<AuditRecord>, args: &AuditArgs, app: &App) -> Outcome {
     Ok(Exit::Ok)
 }
 
-// === impl Wanted ===
+// === impl Rows ===
 
-impl Wanted {
+impl Rows {
     fn of(args: &AuditArgs) -> Self {
         let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
         Self { limit, is_tail: args.after.is_none(), rows: VecDeque::new() }

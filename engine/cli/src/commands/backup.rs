@@ -37,9 +37,9 @@ pub(super) fn run(args: &BackupArgs, app: &App) -> Outcome {
         return Err(Failure::usage(message).hint("name another file"));
     }
     let io = |error: std::io::Error| Failure::infrastructure(&error);
-    // Beside its place, so that half a backup is never taken for a whole one.
-    let beside = args.file.parent().filter(|path| !path.as_os_str().is_empty());
-    let folder = tempfile::tempdir_in(beside.unwrap_or_else(|| Path::new("."))).map_err(io)?;
+    // In the same folder, so that a rename publishes only a complete backup.
+    let parent = args.file.parent().filter(|path| !path.as_os_str().is_empty());
+    let folder = tempfile::tempdir_in(parent.unwrap_or_else(|| Path::new("."))).map_err(io)?;
     let (database, name) = wiring::block_on(copied(folder.path(), app))?;
     let blobs = match &app.loaded.config.objects.url {
         Some(_) => folder.path().join("blobs"),
@@ -51,8 +51,10 @@ pub(super) fn run(args: &BackupArgs, app: &App) -> Outcome {
     backup::write(file, &head, &database, &blobs).map_err(io)?;
     std::fs::rename(&draft, &args.file).map_err(io)?;
     if app.verbosity >= 0 {
-        output::say(&format!("everything is in {}", args.file.display()));
-        output::say("the key that secrets are sealed with is not in it: keep that one elsewhere");
+        output::report(&format!("everything is in {}", args.file.display()));
+        output::report(
+            "the key that secrets are sealed with is not in it: keep that one elsewhere",
+        );
     }
     Ok(Exit::Ok)
 }
@@ -128,7 +130,7 @@ pub(super) fn restore(args: &RestoreArgs, app: &App) -> Outcome {
             .await
     })?;
     if app.verbosity >= 0 {
-        output::say(&format!("restored what was kept at {}", head.made_at));
+        output::report(&format!("restored what was kept at {}", head.made_at));
     }
     Ok(Exit::Ok)
 }

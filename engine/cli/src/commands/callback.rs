@@ -58,7 +58,7 @@ pub(super) fn run(args: &CallbackArgs, app: &App) -> Outcome {
             Some(StatusCode::GONE) => Failure::not_found("the token has expired"),
             _ => error.into(),
         })?;
-        output::say(match (is_first, connection.machine()) {
+        output::report(match (is_first, connection.machine()) {
             (false, _) => "the call has had its answer; this one changes nothing",
             (true, None) => "answered; the run goes on",
             (true, Some(_)) => "answered; the run goes on as soon as it is advanced",

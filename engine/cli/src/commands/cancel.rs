@@ -32,17 +32,17 @@ async fn cancel(connection: &Connection, args: &CancelArgs, app: &App) -> Outcom
     client.runs().cancel(&run, args.kill).await?;
     let hooks = plan.hooks.all().map(|hook| hook.id.to_string()).collect();
     let mut stopping = Stopping::new(&run, args.kill, hooks);
-    let say = |text: &str| {
+    let report = |text: &str| {
         if app.verbosity >= 0 {
-            output::say(text);
+            output::report(text);
         }
     };
     let grace = app.loaded.config.runner.grace.as_str();
-    say(&stopping.begins(connection.machine().map(|_| grace)));
+    report(&stopping.begins(connection.machine().map(|_| grace)));
     connection.follow();
     let stopped = until_stopped(client, &run, |steps| {
         if let Some(text) = stopping.waits(steps) {
-            say(&text);
+            report(&text);
         }
     });
     match connection.machine() {
@@ -53,7 +53,7 @@ async fn cancel(connection: &Connection, args: &CancelArgs, app: &App) -> Outcom
         }
     }
     let status = client.runs().show(&run).await?.status;
-    output::say(&format!("run {run} ended: {status}"));
+    output::report(&format!("run {run} ended: {status}"));
     // The run may have been faster: it ended, but not because of this command.
     Ok(if status == RunStatus::Cancelled.as_str() { Exit::Ok } else { Exit::RunFailed })
 }

@@ -39,7 +39,7 @@ pub struct DecideArgs {
     /// The step that waits
     #[arg(value_name = "STEP")]
     pub step: String,
-    /// A field that the step asks for; values are read by the type that it says
+    /// A field that the step asks for; values are parsed by its type
     #[arg(long = "field", value_name = "KEY=VALUE")]
     pub fields: Vec<String>,
     /// A remark, kept with the decision; the model reads it if its call is rejected
@@ -78,21 +78,21 @@ async fn decide(connection: &Connection, args: &DecideArgs, approve: bool) -> Ou
     for call in &calls {
         answer.call = Some(call.id.clone());
         client.runs().decide(&run, &args.step, &answer).await.map_err(refused)?;
-        say_decided(what, call);
+        report_decision(what, call);
     }
     if calls.is_empty() {
         client.runs().decide(&run, &args.step, &answer).await.map_err(refused)?;
     }
     match connection.machine() {
-        Some(machine) if !machine.is_driven(&run) => {
-            output::say(&format!("{what}; nobody advances this run; go on with: plue resume {run}"))
-        }
+        Some(machine) if !machine.is_driven(&run) => output::report(&format!(
+            "{what}; no process drives this run; continue it with: plue resume {run}"
+        )),
         // Printed above; the agent takes it with its next look.
         _ if !calls.is_empty() => {}
         // A server's engine takes it; a process of this machine has a moment to do so.
-        None => output::say(what),
-        Some(machine) if taken(&machine.store, &run).await? => output::say(what),
-        Some(_) => output::say(&format!("{what}; the run has yet to take it")),
+        None => output::report(what),
+        Some(machine) if taken(&machine.store, &run).await? => output::report(what),
+        Some(_) => output::report(&format!("{what}; the run has yet to take it")),
     }
     Ok(Exit::Ok)
 }
@@ -140,8 +140,8 @@ fn chosen(args: &DecideArgs, open: Vec<CallRecord>) -> Result<Vec<CallRecord>, F
 }
 
 /// Prints a decision about a call with all that was decided about.
-fn say_decided(what: &str, call: &CallRecord) {
-    output::say(&format!("{what} {}", shown(call)));
+fn report_decision(what: &str, call: &CallRecord) {
+    output::report(&format!("{what} {}", shown(call)));
 }
 
 fn shown(call: &CallRecord) -> String {

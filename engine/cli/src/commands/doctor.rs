@@ -13,33 +13,33 @@ use crate::{
 
 mod claude;
 mod hooks;
+mod isolation;
 mod jail;
-mod place;
+mod state;
 mod tools;
-mod walls;
 
 pub(super) fn run(args: &DoctorArgs, app: &App) -> Outcome {
     wiring::block_on(async {
         let mut checks = vec![
-            place::state_dir(app),
-            place::disk(app),
-            place::configuration(app),
-            place::database(app).await,
+            state::state_dir(app),
+            state::disk(app),
+            state::configuration(app),
+            state::database(app).await,
             tools::git(),
             tools::bash(),
             tools::python(),
             tools::runner(app),
         ];
-        checks.extend(place::objects(app).await);
+        checks.extend(state::objects(app).await);
         checks.extend(jail::evaluator(app));
-        checks.extend(walls::checks(app).await);
+        checks.extend(isolation::checks(app).await);
         checks.extend(hooks::deliveries(app).await);
         checks.extend(claude::key(app).await);
         let healthy = checks.iter().all(|check| check.level != Level::Fail);
         let document = Doctor { schema_version: SCHEMA_VERSION, healthy, checks };
         output::list(args.output, &document, &document.checks, || shown(&document.checks, app))?;
         if args.output == Format::Table && app.verbosity >= 0 {
-            output::say(if healthy { "plue can run here" } else { "plue cannot run here yet" });
+            output::report(if healthy { "plue can run here" } else { "plue cannot run here yet" });
         }
         Ok(if healthy { Exit::Ok } else { Exit::Infrastructure })
     })

@@ -63,7 +63,7 @@ pub struct DecodeArgs {
     /// Check the signature with the secret in this variable of plue's own environment
     #[arg(long = "secret", value_name = "NAME")]
     pub secrets: Vec<String>,
-    /// How the reading is printed
+    /// Output format of the reading
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 }

@@ -13,7 +13,7 @@ use crate::{
     records::{ExplainRecord, Explained, SCHEMA_VERSION},
 };
 
-mod told;
+mod text;
 
 pub(super) fn run(args: &ExplainArgs, app: &App) -> Outcome {
     connected(app, Purpose::Read, async |connection| {
@@ -31,11 +31,11 @@ pub(super) fn run(args: &ExplainArgs, app: &App) -> Outcome {
 }
 
 /// Prints the explanation in the format of the options.
-fn shown(told: ExplainRecord, args: &ExplainArgs, app: &App) -> Result<(), Failure> {
-    let document = Explained { schema_version: SCHEMA_VERSION, told };
+fn shown(explanation: ExplainRecord, args: &ExplainArgs, app: &App) -> Result<(), Failure> {
+    let document = Explained { schema_version: SCHEMA_VERSION, explanation };
     match args.output {
-        Format::Table => output::text(&told::told(&document.told, app)),
+        Format::Table => output::text(&text::render(&document.explanation, app)),
         Format::Json => output::pretty(&document),
-        Format::Jsonl => document.told.steps.iter().try_for_each(output::json),
+        Format::Jsonl => document.explanation.steps.iter().try_for_each(output::json),
     }
 }

@@ -31,12 +31,12 @@ pub struct ExportArgs {
     /// One archive with everything, or a tree of JSON records for people and scripts
     #[arg(long, value_enum, default_value_t, value_name = "LAYOUT")]
     pub layout: Layout,
-    /// Overwrite the file
+    /// Overwrite an existing file
     #[arg(long)]
     pub force: bool,
 }
 
-/// How a run is written.
+/// File layout of an exported run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Layout {
     /// One file with the run, its log, its plan and its artifacts: `plue open` reads it.
@@ -95,7 +95,7 @@ async fn archive(connection: &Connection, args: &ExportArgs, app: &App) -> Outco
 /// Prints the size of the file, and the parts that it lacks.
 fn report(run: &str, args: &ExportArgs, written: &Written, app: &App) {
     if app.verbosity >= 0 {
-        output::say(&format!(
+        output::report(&format!(
             "run {run} is in {}: {} parts, {} bytes before compression",
             args.file.display(),
             written.entries,
@@ -104,7 +104,7 @@ fn report(run: &str, args: &ExportArgs, written: &Written, app: &App) {
     }
     for missing in &written.missing {
         let missing = sanitize(missing, false);
-        output::say(&format!("not in it, because it is not there any more: {missing}"));
+        output::report(&format!("not in it, because it is not there any more: {missing}"));
     }
 }
 

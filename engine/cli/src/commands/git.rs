@@ -28,7 +28,7 @@ const LIMITS: ProcessLimits = ProcessLimits {
 /// `plue git`
 #[derive(Debug, Subcommand)]
 pub enum GitCommand {
-    /// Branches for tasks
+    /// Create branches for tasks
     #[command(subcommand)]
     Branch(BranchCommand),
 }
@@ -49,7 +49,7 @@ pub struct CreateBranchArgs {
     /// The repository [default: the one around the current directory]
     #[arg(long, value_name = "DIR")]
     pub repo: Option<PathBuf>,
-    /// Say what would be done
+    /// Print what would be done
     #[arg(long)]
     pub dry_run: bool,
 }

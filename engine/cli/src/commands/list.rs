@@ -26,7 +26,7 @@ pub(super) fn run(args: &ListArgs, app: &App) -> Outcome {
     Ok(Exit::Ok)
 }
 
-/// The plans of all files of a repository, and the broken files; says it where there is none.
+/// The plans of all files of a repository, and the broken files; reports if there are none.
 pub(super) fn workflows(repo: Option<&Path>, app: &App) -> Result<Vec<WorkflowRecord>, Failure> {
     let place = sources::select(app, repo, None)?;
     wiring::block_on(async {
@@ -42,7 +42,7 @@ pub(super) fn workflows(repo: Option<&Path>, app: &App) -> Result<Vec<WorkflowRe
         }
         if workflows.is_empty() && app.verbosity >= 0 {
             let repo = session.repo.display();
-            output::say(&format!("there is no workflow in {repo}; {WITHOUT_A_FILE}"));
+            output::report(&format!("there is no workflow in {repo}; {WITHOUT_A_FILE}"));
         }
         Ok(workflows)
     })

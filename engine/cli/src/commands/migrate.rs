@@ -1,7 +1,7 @@
 //! `plue migrate`: brings the tables up to what this program knows, before a server of it starts.
 //!
-//! Whoever opens a database does that as well; this is for those who want it at a time of their own. Of
-//! several at once one does it and the others wait.
+//! Every command that opens a database migrates it too; this one is for planned times. Concurrent
+//! migrations wait for each other.
 
 use plue_store::SCHEMA_VERSION;
 

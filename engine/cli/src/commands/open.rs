@@ -19,15 +19,15 @@ pub struct OpenArgs {
     /// A file that `plue export` wrote
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Check the file and say what is in it, but store nothing
+    /// Check the file and print its contents, but store nothing
     #[arg(long)]
     pub check: bool,
-    /// How the summary is printed
+    /// Output format of the summary
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 }
 
-/// The summary.
+/// Printed summary of an opened file.
 #[derive(Debug, Serialize)]
 struct Opened {
     schema_version: u32,
@@ -72,14 +72,14 @@ pub(super) fn run(args: &OpenArgs, app: &App) -> Outcome {
                 output::line(&opened.run)?;
                 let run = &opened.run;
                 if args.check {
-                    output::say(&format!("the file is whole: {} parts", opened.entries));
+                    output::report(&format!("the file is whole: {} parts", opened.entries));
                 } else if app.loaded.config.server.is_some() {
-                    output::say(&format!(
+                    output::report(&format!(
                         "it was opened on this machine, not on the server; look at it with: \
                          PLUE_SERVER= plue status {run}"
                     ));
                 } else {
-                    output::say(&format!("look at it with: plue status {run}, plue logs {run}"));
+                    output::report(&format!("look at it with: plue status {run}, plue logs {run}"));
                 }
             }
         }

@@ -39,17 +39,17 @@ pub(super) fn run(args: PlanArgs, app: &App) -> Outcome {
         if let Some(rev) = &args.diff {
             return compare::run(&args, rev, &session, &place, app).await;
         }
-        let (files, occasion) = tokio::join!(
+        let (files, context) = tokio::join!(
             session.files(&place.targets),
             session.context(sources::requested(app, &args.source))
         );
-        let (files, occasion) = (files?, occasion?);
-        let session = session.for_event(&place, &occasion.event);
+        let (files, context) = (files?, context?);
+        let session = session.for_event(&place, &context.event);
         let (mut plans, mut invalid) = (Vec::new(), false);
         for file in files {
-            match session.plans(&file, &occasion).await {
+            match session.plans(&file, &context).await {
                 Ok(evaluated) => {
-                    tell(&evaluated, &session, app)?;
+                    report(&evaluated, &session, app)?;
                     plans.extend(
                         evaluated.workflows.iter().map(|plan| (file.clone(), plan.clone())),
                     );
@@ -66,8 +66,12 @@ pub(super) fn run(args: PlanArgs, app: &App) -> Outcome {
     })
 }
 
-/// What is worth a look, and what the file printed.
-fn tell(evaluated: &plue_planner::Evaluated, session: &Session, app: &App) -> Result<(), Failure> {
+/// Reports the warnings of the workflows, and the output of the file.
+fn report(
+    evaluated: &plue_planner::Evaluated,
+    session: &Session,
+    app: &App,
+) -> Result<(), Failure> {
     for workflow in &*evaluated.workflows {
         let roles = session::missing_roles(workflow, &evaluated.read_set.texts);
         for found in [&workflow.warnings, &roles] {
@@ -75,7 +79,7 @@ fn tell(evaluated: &plue_planner::Evaluated, session: &Session, app: &App) -> Re
         }
     }
     if !evaluated.printed.is_empty() {
-        output::say(evaluated.printed.trim_end());
+        output::report(evaluated.printed.trim_end());
     }
     Ok(())
 }
@@ -90,7 +94,7 @@ fn print(
         (PlanFormat::Json, [(_, only)]) => output::bytes(&only.hashed.bytes),
         (PlanFormat::Svg, [_, _, ..]) => {
             let names: Vec<_> = plans.iter().map(|(file, _)| file.as_str()).collect();
-            Err(Failure::usage("SVG is one picture; say which workflow")
+            Err(Failure::usage("SVG is one picture; name the workflow")
                 .hint(format!("one of {}", names.join(", "))))
         }
         (_, plans) => plans.iter().enumerate().try_for_each(|(at, (file, workflow))| {

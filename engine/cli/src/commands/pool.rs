@@ -101,7 +101,7 @@ fn show(pools: Vec<PoolRecord>, args: &PoolStatusArgs, app: &App) -> Outcome {
         table::render(&head, &rows.collect::<Vec<_>>(), &app.stdout)
     })?;
     if args.output == Format::Table && app.verbosity >= 0 && document.pools.is_empty() {
-        output::say("the server has no pools of pods: see docs/how-to/pools.md");
+        output::report("the server has no pools of pods: see docs/how-to/pools.md");
     }
     Ok(Exit::Ok)
 }

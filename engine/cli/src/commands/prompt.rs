@@ -33,7 +33,7 @@ pub enum PromptCommand {
     List(ListPromptsArgs),
     /// Print the text of a prompt with its inputs
     Render(RenderArgs),
-    /// Check prompts against the example cases beside them, answers with those that were recorded
+    /// Check prompts against their example cases, answers against recorded ones
     Test(TestArgs),
 }
 
@@ -43,7 +43,7 @@ pub struct ListPromptsArgs {
     /// The repository [default: the one around the current directory]
     #[arg(long, value_name = "DIR")]
     pub repo: Option<PathBuf>,
-    /// How the list is printed
+    /// Output format of the list
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 }
@@ -54,7 +54,7 @@ pub struct RenderArgs {
     /// The name of a prompt, or a prompt file
     #[arg(value_name = "NAME|FILE")]
     pub prompt: String,
-    /// An input; read as JSON if it is, else as text, and always as text where the schema says so
+    /// An input; read as JSON if it is, else as text, and always as text if the schema requires it
     #[arg(long = "input", value_name = "KEY=VALUE")]
     pub inputs: Vec<String>,
     /// Inputs as a JSON object in a file (`-` for standard input); `--input` comes before it
@@ -71,13 +71,13 @@ pub struct TestArgs {
     /// Names or files [default: every prompt that has cases]
     #[arg(value_name = "NAME|FILE")]
     pub prompts: Vec<String>,
-    /// Cases that hold the text of their prompt themselves, instead of those beside prompts
+    /// Cases that contain the text of their prompt, instead of the cases of prompts
     #[arg(long, value_name = "FILE.json", conflicts_with = "prompts")]
     pub cases: Option<PathBuf>,
     /// Only the case with this id; may be given several times
     #[arg(long = "case", value_name = "ID")]
     pub ids: Vec<String>,
-    /// Ask Claude for the answers of the cases, and store them beside the cases
+    /// Ask Claude for the answers of the cases, and store them in the folder of the cases
     #[arg(long, conflicts_with = "live")]
     pub record: bool,
     /// Ask Claude for the answers of the cases, without storing them
@@ -89,7 +89,7 @@ pub struct TestArgs {
     /// The repository [default: the one around the current directory]
     #[arg(long, value_name = "DIR")]
     pub repo: Option<PathBuf>,
-    /// How the result is printed
+    /// Output format of the result
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 }
@@ -107,7 +107,7 @@ pub(super) fn run(command: &PromptCommand, app: &App) -> Outcome {
 struct Place {
     repo: PathBuf,
     tree: WorkTree,
-    beside: Option<PathBuf>,
+    folder: Option<PathBuf>,
 }
 
 // === impl Place ===
@@ -115,7 +115,7 @@ struct Place {
 impl Place {
     fn new(app: &App, repo: Option<&Path>) -> Result<Self, Failure> {
         let repo = app.repository(repo)?;
-        Ok(Self { tree: WorkTree::new(&repo), repo, beside: None })
+        Ok(Self { tree: WorkTree::new(&repo), repo, folder: None })
     }
 
     /// The text that a name or path means. A path wins: a name never has a `/` or an ending.
@@ -124,24 +124,24 @@ impl Place {
         if named.contains('/') || path.extension().is_some_and(|end| end == "md") {
             return self.file(path);
         }
-        let shelf = TextLibrary::new(&*self);
-        match shelf.find(TextKind::Prompt, named).map_err(|error| unreadable(&error))? {
+        let library = TextLibrary::new(&*self);
+        match library.find(TextKind::Prompt, named).map_err(|error| unreadable(&error))? {
             Some(found) => Ok(found),
             None => {
-                let unknown = shelf.unknown_prompt(named).map_err(|error| unreadable(&error))?;
+                let unknown = library.unknown_prompt(named).map_err(|error| unreadable(&error))?;
                 Err(Failure::new(Exit::NotFound, unknown))
             }
         }
     }
 
-    /// A file wherever it lies; files beside it are its partials.
+    /// A file at any path; its folder has its partials.
     fn file(&mut self, path: &Path) -> Result<TextLookup, Failure> {
         let bytes = std::fs::read(path).map_err(|error| {
             let message = format!("cannot read {}: {error}", path.display());
             Failure::new(Exit::NotFound, Diagnostic::error(codes::UNREADABLE, message))
         })?;
         let shown = path.display().to_string();
-        self.beside = path.parent().map(Path::to_owned);
+        self.folder = path.parent().map(Path::to_owned);
         let text = String::from_utf8(bytes).map_err(|_| {
             let message = format!("{shown} is not UTF-8");
             let problem = Diagnostic::error(plue_prompts::codes::UNREADABLE, message);
@@ -175,7 +175,7 @@ impl CommitView for Place {
 
     fn content(&self, path: &str, cap: usize) -> Result<Content, ViewError> {
         let prompt = path.strip_prefix(PROMPTS_FOLDER).and_then(|name| name.strip_prefix('/'));
-        if let (Some(folder), Some(name)) = (&self.beside, prompt)
+        if let (Some(folder), Some(name)) = (&self.folder, prompt)
             && let Ok(bytes) = std::fs::read(folder.join(name))
         {
             let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);

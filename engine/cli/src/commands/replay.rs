@@ -22,7 +22,7 @@ use super::{
 use crate::{
     app::App,
     args::{Format, SourceArgs},
-    attend::{Begin, drive},
+    attach::{Begin, drive},
     connect::{Connection, Purpose},
     exit::Exit,
     failure::{Failure, Outcome, from_executor, from_store},
@@ -52,7 +52,7 @@ pub struct ReplayArgs {
     /// Do not wait for people: exit with code 6 when the run waits for a decision, an event or a callback
     #[arg(long)]
     pub no_wait: bool,
-    /// How the result is printed
+    /// Output format of the result
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 }
@@ -93,7 +93,7 @@ pub(super) fn run(args: &ReplayArgs, app: &App) -> Outcome {
         let detail = json!({ "of": recorded.as_str() });
         Change::new("run.replay", run.as_str()).with(detail).note(engine.store()).await?;
         if app.verbosity >= 0 {
-            output::say(&format!("run {run} replays {recorded}: no model is called"));
+            output::report(&format!("run {run} replays {recorded}: no model is called"));
         }
         let begin = if args.no_wait { Begin::UntilAsked } else { Begin::Drive };
         let exit = drive(app, engine, &run, begin, secrets).await?;
@@ -155,7 +155,7 @@ async fn planned(app: &App, store: &Store, loaded: &Loaded) -> Result<Planned, F
         inputs: inputs(&loaded.source.inputs, &[]),
     };
     let (opening, kept) = WarmCache::new(&app.loaded.config.state_dir);
-    let _nobody_asks = opening.send(Some(sources::stored(store)));
+    let _no_requester = opening.send(Some(sources::stored(store)));
     let goal = loaded.plan.goal.as_deref();
     let planned = sources::plan_one(app, &place, &source, goal, kept).await;
     planned.map_err(|failure| failure.hint("--pinned replays the recorded plan"))

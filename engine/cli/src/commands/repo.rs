@@ -36,7 +36,7 @@ use confirm::ConfirmArgs;
 pub enum RepoCommand {
     /// Watch a repository: a bare one on this machine, or one of a forge
     Add(AddRepoArgs),
-    /// List watched repositories
+    /// List the watched repositories
     List(ListReposArgs),
     /// Stop watching a repository; its runs stay
     Rm(RemoveRepoArgs),
@@ -51,18 +51,14 @@ pub enum RepoCommand {
     Received(hook::ReceivedArgs),
 }
 
-/// Where a repository lives.
+/// The host of a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ForgeName {
-    /// On this machine
+    /// A path on this machine
     Local,
-    /// GitHub
     Github,
-    /// GitLab
     Gitlab,
-    /// Gitea
     Gitea,
-    /// Forgejo
     Forgejo,
 }
 
@@ -75,17 +71,17 @@ pub struct AddRepoArgs {
     /// A bare repository on this machine, or the address it is fetched from
     #[arg(value_name = "PATH|URL")]
     pub url: String,
-    /// Where it lives
+    /// Forge that hosts the repository
     #[arg(long, value_enum, default_value_t = ForgeName::Local, value_name = "FORGE")]
     pub forge: ForgeName,
-    /// Its default branch
+    /// Default branch of the repository
     #[arg(long, default_value = "main", value_name = "NAME")]
     pub default_branch: String,
     /// Read the secret that the forge signs deliveries with from this file
     #[arg(long, value_name = "PATH")]
     pub webhook_secret: Option<PathBuf>,
-    /// Read the token that plue uses with the forge from this file: to fetch, and to tell how commits
-    /// fare
+    /// Read the token that plue uses with the forge from this file: to fetch, and to report
+    /// statuses
     #[arg(long, value_name = "PATH")]
     pub token: Option<PathBuf>,
     /// Be known to GitHub as this App, by its id or client id, in the place of a token
@@ -97,7 +93,7 @@ pub struct AddRepoArgs {
     /// Address of the forge's API, if it is not where that kind of forge has it
     #[arg(long, value_name = "URL")]
     pub api: Option<String>,
-    /// Tell the forge how commits fare, by commit statuses or, as a GitHub App, by checks
+    /// Report results to the forge, by commit statuses or, as a GitHub App, by checks
     #[arg(long, value_enum, default_value_t = ReportForm::Status, value_name = "FORM")]
     pub report: ReportForm,
     /// Reach the forge without TLS: only inside a network that you trust
@@ -105,21 +101,21 @@ pub struct AddRepoArgs {
     pub allow_http: bool,
 }
 
-/// How a forge is told of commits.
+/// Form of the reports to a forge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ReportForm {
     /// A commit status for each plan, and a comment on pull requests
     Status,
     /// A GitHub check with annotations for each plan, and a comment on pull requests
     Check,
-    /// Nothing
+    /// No reports at all
     None,
 }
 
 /// `plue repo list`
 #[derive(Debug, Args)]
 pub struct ListReposArgs {
-    /// How the list is printed
+    /// Output format of the list
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 }
@@ -127,7 +123,7 @@ pub struct ListReposArgs {
 /// `plue repo rm`
 #[derive(Debug, Args)]
 pub struct RemoveRepoArgs {
-    /// Its name
+    /// Name of the repository
     #[arg(value_name = "OWNER/NAME")]
     pub name: String,
 }
@@ -193,7 +189,7 @@ impl AddRepoArgs {
         })
     }
 
-    /// What the API seals: only for this a key is made.
+    /// Whether the API has to encrypt a secret; only then is a key created.
     fn has_secrets(&self) -> bool {
         self.webhook_secret.is_some() || self.token.is_some() || self.app_key.is_some()
     }
@@ -236,16 +232,19 @@ fn add(args: &AddRepoArgs, app: &App) -> Outcome {
         if args.forge == ForgeName::Local {
             let hook = added.hook.as_deref().unwrap_or_default();
             hook::install(Path::new(&added.url), hook, app)?;
-            output::say(&format!("{} is watched: pushes to {} start runs", added.name, added.url));
+            output::report(&format!(
+                "{} is watched: pushes to {} start runs",
+                added.name, added.url
+            ));
             return Ok(Exit::Ok);
         }
         let path = added.webhook.unwrap_or_default();
-        output::say(&format!(
+        output::report(&format!(
             "{} is watched; its webhook is POST {path} on the server",
             added.name
         ));
         if args.webhook_secret.is_none() {
-            output::say("no delivery is believed before a secret is set: --webhook-secret FILE");
+            output::report("deliveries are refused until a secret is set: --webhook-secret FILE");
         }
         Ok(Exit::Ok)
     })
@@ -306,7 +305,7 @@ fn allow(args: &AllowArgs, app: &App) -> Outcome {
             }
             _ => error.into(),
         })?;
-        output::say(&format!("commit {commit} of {name} may run, without secrets"));
+        output::report(&format!("commit {commit} of {name} may run, without secrets"));
         Ok(Exit::Ok)
     })
 }

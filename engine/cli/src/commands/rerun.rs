@@ -13,7 +13,7 @@ use super::logs::pieces::known_step;
 use crate::{
     app::App,
     args::{RerunArgs, RunArgs, SourceArgs},
-    attend::Attendance,
+    attach::AttachedRun,
     connect::{Connection, Purpose, connected},
     failure::{Failure, Outcome, from_executor},
     follow::Until,
@@ -37,9 +37,9 @@ async fn rerun(connection: &Connection, args: &RerunArgs, app: &App) -> Outcome 
     let request = RerunRequest { from: args.from.clone(), failed: args.failed };
     // A key of its own: a lost answer makes no second run when the request is sent again.
     let run = client.runs().rerun(&old, &request, &Ids::random().text()).await?;
-    output::say(&format!("run {} repeats {old}", run.id));
-    let attendance = Attendance::new(app, connection, &run.id).await?;
-    attendance.attend(secrets, Until::End).await
+    output::report(&format!("run {} repeats {old}", run.id));
+    let attached = AttachedRun::new(app, connection, &run.id).await?;
+    attached.wait(secrets, Until::End).await
 }
 
 /// Inputs may change the plan, so that it is made again, from the same file and for the same event: as
@@ -67,7 +67,7 @@ fn with_inputs(args: &RerunArgs, app: &App) -> Outcome {
     let outcome = super::run::run(RunArgs { secrets: args.secrets.clone(), ..run }, app);
     drop(event);
     if app.loaded.config.server.is_some() && outcome.is_ok() {
-        output::say(&format!("the run repeats {old} with other inputs"));
+        output::report(&format!("the run repeats {old} with other inputs"));
     }
     outcome
 }

@@ -1,4 +1,4 @@
-//! `plue resume`: takes up runs whose plue process died, where the store says they are.
+//! `plue resume`: recovers runs whose plue process died, from their state in the store.
 
 use plue_executor::Engine;
 use plue_flow::RunStatus;
@@ -8,7 +8,7 @@ use super::run::of_run;
 use crate::{
     app::App,
     args::ResumeArgs,
-    attend::{Begin, drive},
+    attach::{Begin, drive},
     connect::{Purpose, connected},
     exit::Exit,
     failure::{Failure, Outcome, from_executor, from_store},
@@ -56,7 +56,7 @@ pub(super) fn run(args: &ResumeArgs, app: &App) -> Outcome {
             if args.run.is_none() && is_child(engine, &run).await? {
                 continue;
             }
-            output::say(&format!("run {run} is taken up"));
+            output::report(&format!("run {run} is taken up"));
             resumed += 1;
             let secrets = of_run(app, engine, &run, &args.secrets).await?;
             let secrets = vault::remembered(app, engine.store(), &run, secrets.secrets).await?;
@@ -71,20 +71,20 @@ pub(super) fn run(args: &ResumeArgs, app: &App) -> Outcome {
             }
         }
         if resumed == 0 {
-            output::say("no run was left behind");
+            output::report("no run was left behind");
         }
         Ok(worst)
     })
 }
 
-/// A server resumes runs without a command: the message says so.
+/// A server resumes runs without a command; prints that.
 fn on_server(args: &ResumeArgs, run: Option<&RunId>) -> Outcome {
     if !args.secrets.is_empty() {
         return Err(Failure::usage("--secret is for runs of this machine"));
     }
     match run {
-        None => output::say("a server takes up by itself what was left behind"),
-        Some(run) => output::say(&format!(
+        None => output::report("a server takes up by itself what was left behind"),
+        Some(run) => output::report(&format!(
             "run {run} goes on by itself on the server; follow it with `plue logs {run} -f`"
         )),
     }

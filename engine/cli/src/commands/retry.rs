@@ -9,7 +9,7 @@ use super::logs::pieces::known_step;
 use crate::{
     app::App,
     args::RetryArgs,
-    attend::Attendance,
+    attach::AttachedRun,
     connect::{Connection, Purpose, connected},
     failure::Outcome,
     follow::Until,
@@ -40,31 +40,31 @@ async fn retry(connection: &Connection, args: &RetryArgs, app: &App) -> Outcome 
     if let Some(step) = &args.from {
         known_step(&client.runs().status(&run).await?, step)?;
     }
-    let mut attendance = Attendance::new(app, connection, &run).await?;
-    attendance.skip_past().await?;
+    let mut attached = AttachedRun::new(app, connection, &run).await?;
+    attached.skip_past().await?;
     let files = args.files.choice();
     let request = RetryRequest { from: args.from.clone(), failed: args.failed, files };
     let retried = client.runs().retry(&run, &request).await?;
     report_files(&retried.files, app);
     if app.verbosity >= 0 {
-        output::say(&format!("run {run} goes on"));
+        output::report(&format!("run {run} goes on"));
     }
-    attendance.attend(secrets, Until::End).await
+    attached.wait(secrets, Until::End).await
 }
 
 /// Prints the files that were put back, and those that were not.
 pub(super) fn report_files(files: &RestoredFiles, app: &App) {
     if files.restored > 0 && app.verbosity >= 0 {
-        output::say(&format!("{} files are what they were before those steps", files.restored));
+        output::report(&format!("{} files are what they were before those steps", files.restored));
     }
     if let Some(aside) = &files.aside {
-        output::say(&format!("what was overwritten is in {aside}"));
+        output::report(&format!("what was overwritten is in {aside}"));
     }
     if !files.shared.is_empty() {
         let named: Vec<_> = files.shared.iter().take(3).map(String::as_str).collect();
         let named = named.join(", ");
         let named = sanitize(&named, false);
-        output::say(&format!(
+        output::report(&format!(
             "{} files were changed while other steps ran too and stay as they are: {named}",
             files.shared.len()
         ));

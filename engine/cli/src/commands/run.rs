@@ -15,11 +15,11 @@ use plue_planner::session::{Opening, Planned, Selection, WarmCache};
 use plue_runtime::{Clock, Phase, Shutdown, Tasks, together::beside};
 use serde_json::json;
 
-use super::runs::tell_left;
+use super::runs::report_left;
 use crate::{
     app::App,
     args::{Format, RunArgs},
-    attend::{Begin, drive},
+    attach::{Begin, drive},
     connect::{Connection, Purpose},
     exit::Exit,
     failure::{Failure, Outcome, from_executor},
@@ -42,7 +42,7 @@ pub(super) fn run(args: RunArgs, app: &App) -> Outcome {
             submit::submit(&connection, &args, app).await
         })?,
     };
-    tell(&run, exit, output)?;
+    print_result(&run, exit, output)?;
     Ok(exit)
 }
 
@@ -89,7 +89,7 @@ async fn ready(
     traces: Option<Traces>,
 ) -> Result<Engine, Failure> {
     let store = wiring::open_store(app).await?;
-    let _nobody_asks = opening.send(Some(sources::stored(&store)));
+    let _no_requester = opening.send(Some(sources::stored(&store)));
     let engine = wiring::traced_engine(app, store, &Tasks::new(), traces)?;
     let python = place.mentions("python");
     engine.warm(&place.repo, python).await.map_err(|error| from_executor(&error))?;
@@ -105,11 +105,11 @@ async fn run_planned(
     render::diagnostic::print_in(&planned.warnings, app, &planned.repo);
     if !planned.printed.is_empty() {
         for line in planned.printed.lines() {
-            output::say(&sanitize(line, app.stderr.color));
+            output::report(&sanitize(line, app.stderr.color));
         }
     }
     for note in in_place::notes(&planned.sealed.plan, &planned.repo).await {
-        output::say(&sanitize(&note, app.stderr.color));
+        output::report(&sanitize(&note, app.stderr.color));
     }
     let only = selection(&args, &planned)?;
     let named = (&planned.sealed.plan, only.as_slice());
@@ -129,18 +129,18 @@ async fn run_planned(
     let change = Change::new("run.create", run.as_str()).with(json!({"workflow": name}));
     change.note(engine.store()).await?;
     if app.verbosity >= 0 {
-        output::say(&format!(
+        output::report(&format!(
             "{} {name} · plan {} · run {run}",
             app.stderr.paint(Style::Bold, "run"),
             hash.short()
         ));
     }
     let begin = if args.no_wait || args.no_input { Begin::UntilAsked } else { Begin::Drive };
-    let attended = drive(app, engine, &run, begin, secrets);
+    let driven = drive(app, engine, &run, begin, secrets);
     let exit = match &todo {
-        None => attended.await?,
+        None => driven.await?,
         Some(todo) => {
-            let exit = beside(attended, todo.keep(engine.store(), &run)).await;
+            let exit = beside(driven, todo.keep(engine.store(), &run)).await;
             todo.update(engine.store(), &run).await;
             exit?
         }
@@ -149,13 +149,13 @@ async fn run_planned(
     collect_garbage(engine.store(), &wiring::keep(app)?, Clock::real().now()).await;
     if args.output == Format::Table && !engine.store().is_shared() {
         let open = engine.store().runs().unfinished().await.unwrap_or_default();
-        tell_left(open.iter().filter(|row| row.id != run), app);
+        report_left(open.iter().filter(|row| row.id != run), app);
     }
     Ok((run, exit))
 }
 
-/// Data for programs on stdout; for people everything was said on stderr.
-fn tell(run: &str, exit: Exit, format: Format) -> Result<(), Failure> {
+/// Data for programs on stdout; messages for people are already on stderr.
+fn print_result(run: &str, exit: Exit, format: Format) -> Result<(), Failure> {
     match format {
         Format::Table => Ok(()),
         Format::Json | Format::Jsonl => {
@@ -219,7 +219,7 @@ fn selection(args: &RunArgs, planned: &Planned) -> Result<Vec<StepId>, Failure> 
     }
 }
 
-/// The secrets of a run that is in the store, those that are missing told apart.
+/// The secrets of a stored run, and the names of missing ones.
 pub(crate) async fn of_run(
     app: &App,
     engine: &Engine,

@@ -86,7 +86,7 @@ fn token(args: &RunnerTokenArgs, app: &App) -> Outcome {
     connected(app, Purpose::Write, async |connection| {
         let made = connection.client.runners().create_token(&request).await?;
         if app.verbosity >= 0 {
-            output::say(&format!(
+            output::report(&format!(
                 "good for one machine until {}; there: plue-runner register --server URL --token TOKEN",
                 made.expires_at
             ));
@@ -121,7 +121,7 @@ fn show(runners: Vec<RunnerRecord>, args: &ListRunnersArgs, app: &App) -> Outcom
         table::render(&head, &rows.collect::<Vec<_>>(), &app.stdout)
     })?;
     if args.output == Format::Table && app.verbosity >= 0 && document.runners.is_empty() {
-        output::say("no machine is registered: make a token with `plue runner token`");
+        output::report("no machine is registered: make a token with `plue runner token`");
     }
     Ok(Exit::Ok)
 }

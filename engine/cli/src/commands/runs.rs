@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 use crate::{
     app::App,
     args::RunsArgs,
-    commands::place,
+    commands::lists,
     connect::{Connection, Purpose},
     exit::Exit,
     failure::{Failure, Outcome},
@@ -63,7 +63,7 @@ pub(super) fn run(args: &RunsArgs, app: &App) -> Outcome {
 }
 
 /// Names the running runs that no process of this machine drives, as after a kill.
-pub(crate) fn tell_left<'r>(rows: impl Iterator<Item = &'r RunRow>, app: &App) {
+pub(crate) fn report_left<'r>(rows: impl Iterator<Item = &'r RunRow>, app: &App) {
     let locks = app.loaded.config.state_dir.join("locks");
     // Other states wait for their turn, or for an answer.
     let is_left =
@@ -79,8 +79,8 @@ fn name_left(left: &[String], app: &App) {
     let named = left.iter().take(MAX_NAMED).cloned().collect::<Vec<_>>().join(", ");
     let more = left.len().saturating_sub(MAX_NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    output::say(&format!(
-        "nobody advances {named}{more}; go on with `plue resume`, or end with `plue cancel RUN`"
+    output::report(&format!(
+        "no process drives {named}{more}; continue with `plue resume`, or end with `plue cancel RUN`"
     ));
 }
 
@@ -97,7 +97,7 @@ pub(crate) fn event_type(text: &str) -> Result<String, Failure> {
 /// A day, a time, or how long ago: `7d`.
 pub(crate) fn since(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
     let Ok(ago) = DurationText::new(text).parse() else {
-        return place::moment("--since", text);
+        return lists::moment("--since", text);
     };
     let ago = SignedDuration::try_from(ago).ok();
     Ok(ago.and_then(|ago| now.checked_sub(ago).ok()).unwrap_or(Timestamp::UNIX_EPOCH))

@@ -38,7 +38,7 @@ pub enum SecretCommand {
     Set(SetArgs),
     /// List the names of secrets
     List(ListSecretsArgs),
-    /// Delete a secret
+    /// Delete a stored secret
     Rm(RemoveArgs),
     /// Put all secrets under a new master key
     Rotate,
@@ -76,7 +76,7 @@ pub struct ListSecretsArgs {
     /// Those of every repository
     #[arg(long, conflicts_with_all = ["repo", "global"])]
     pub all: bool,
-    /// How the list is printed
+    /// Output format of the list
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 }
@@ -84,7 +84,7 @@ pub struct ListSecretsArgs {
 /// `plue secret rm`
 #[derive(Debug, Args)]
 pub struct RemoveArgs {
-    /// Its name
+    /// Name of the secret
     #[arg(value_name = "NAME")]
     pub name: String,
     #[command(flatten)]
@@ -112,7 +112,7 @@ fn set(args: &SetArgs, app: &App) -> Outcome {
     connected(app, Purpose::Seal, async |connection| {
         connection.client.secrets().set(&scope, name, &text).await.map_err(unknown_repository)?;
         if app.verbosity >= 0 {
-            output::say(&format!("{name} is set for {}", shown(&scope)));
+            output::report(&format!("{name} is set for {}", shown(&scope)));
         }
         Ok(Exit::Ok)
     })
@@ -219,14 +219,14 @@ fn rotate(app: &App) -> Outcome {
             KeySource::Credential(_) => leave(vault::CREDENTIAL),
         }
         if app.verbosity >= 0 {
-            output::say(&format!("{count} secrets are under the key {}", keys.first_id()));
+            output::report(&format!("{count} secrets are under the key {}", keys.first_id()));
         }
         Ok(Exit::Ok)
     })
 }
 
 fn leave(place: &str) {
-    output::say(&format!("every secret is under the first key; the others can leave {place}"));
+    output::report(&format!("every secret is under the first key; the others can leave {place}"));
 }
 
 fn write(path: &Path, keys: &plue_store::secret::Keyring) -> Result<(), Failure> {
@@ -258,7 +258,7 @@ fn read_stdin(name: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let stdin = io::stdin();
     let terminal = termios::tcgetattr(&stdin).ok();
     if let Some(before) = &terminal {
-        output::say(&format!("the text of {name}, then Ctrl-D on a line of its own:"));
+        output::report(&format!("the text of {name}, then Ctrl-D on a line of its own:"));
         let mut quiet = before.clone();
         quiet.local_modes.remove(LocalModes::ECHO);
         let _stays_visible = termios::tcsetattr(&stdin, OptionalActions::Flush, &quiet);

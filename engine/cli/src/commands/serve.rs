@@ -35,10 +35,10 @@ use crate::{
     browser,
     exit::Exit,
     failure::{Failure, Outcome, from_store},
+    logging::LogFormat,
     output,
     pods::PodPools,
-    talk::LogFormat,
-    traces::{self, Wanted},
+    traces::{self, TraceOptions},
     vault,
     wiring::{self, Serving},
 };
@@ -46,9 +46,9 @@ use crate::{
 /// `plue serve`
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// What this process does, of several on one database: `api` answers HTTP and takes webhooks in,
-    /// `engine` drives runs, follows schedules and keeps house. `pool` is a part of `engine`: runners
-    /// are started beside it
+    /// Roles of this process, of several on one database: `api` answers HTTP and receives webhooks,
+    /// `engine` drives runs, follows schedules and collects garbage. `pool` is a part of `engine`: it
+    /// starts the runners
     #[arg(
         long,
         value_enum,
@@ -57,9 +57,9 @@ pub struct ServeArgs {
         value_name = "ROLES"
     )]
     pub role: Vec<Role>,
-    /// Where it listens, 127.0.0.1:8787 unless said. Only this machine can reach that; put a proxy that
-    /// speaks TLS before any other. Without the role `api` it listens only if this is said, and only
-    /// tells how it is: /healthz, /readyz, /metrics
+    /// Address to listen on [default: 127.0.0.1:8787, which only this machine can reach]; put a proxy with
+    /// TLS before any other. Without the role `api` it listens only with this option, and serves only
+    /// /healthz, /readyz and /metrics
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<SocketAddr>,
     /// Open the dashboard in a browser of this machine; no token is needed
@@ -73,14 +73,14 @@ pub struct ServeArgs {
     #[arg(long, value_name = "URL")]
     pub public_url: Option<String>,
     /// Runs of one repository at the same time at most, over all engines of a Postgres database; half of
-    /// --max-runs unless said. Runs of forks do not count: they have bounds of their own
+    /// --max-runs by default. Runs of forks do not count: they have bounds of their own
     /// (docs/how-to/server.md)
     #[arg(long, value_name = "N")]
     pub max_runs_per_repo: Option<usize>,
     /// Runners that wait for another run in the workspace of their last one
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub keep_runners: usize,
-    /// How long an engine on Postgres may be silent before the others take its runs over
+    /// Time without a heartbeat after which other engines on Postgres take over the runs of an engine
     #[arg(long, default_value = "15s", value_name = "DURATION")]
     pub lease: String,
     /// The form of the log on standard error: warnings and errors, one line each with its time; more with -v
@@ -97,7 +97,7 @@ pub struct ServeArgs {
 pub enum Role {
     /// Answers HTTP and takes webhooks in.
     Api,
-    /// Takes in what came, drives runs, follows schedules, tells forges, keeps house.
+    /// Processes deliveries, drives runs, follows schedules, reports to forges, collects garbage.
     Engine,
     /// Starts runners; together with `engine` only.
     Pool,
@@ -126,14 +126,14 @@ pub(super) fn run(args: &ServeArgs, app: &App) -> Outcome {
 )]
 async fn serve(args: &ServeArgs, app: &App) -> Outcome {
     let roles = Roles::of(&args.role)?;
-    // A second recorder means that somebody counts already.
+    // A second recorder means that metrics are recorded already.
     let _counted = metrics::install();
     let store = wiring::open_store_for(app, Durability::Full).await?;
     let listener = bound(args.listen.or(roles.answers.then_some(USUAL))).await?;
     let (tasks, clock) = (Tasks::new(), Clock::real());
     let (places, proxies) = (descriptors::raise_limit(), wiring::proxies(app)?);
     let (shutdown, stop) = Shutdown::new();
-    let wanted = Wanted { endpoint: args.traces.as_deref(), url: args.public_url.as_deref() };
+    let wanted = TraceOptions { endpoint: args.traces.as_deref(), url: args.public_url.as_deref() };
     // A process that drives no run sees none end.
     let traced = if roles.drives { traces::exporter(app, Some(wanted), clock)? } else { None };
     let (exporter, traces) = traced.unzip();
@@ -144,7 +144,7 @@ async fn serve(args: &ServeArgs, app: &App) -> Outcome {
     let watchdog = Watchdog::new(clock);
     let making = Making { store: &store, tasks: &tasks, watchdog: &watchdog, stop: &stop };
     let engine = wiring::serving_engine(app, store.clone(), &tasks, serving)?;
-    report_walls(&engine, app, roles).await;
+    report_isolation(&engine, app, roles).await;
     let machines = Machines::of(&engine, pods.as_ref(), roles.drives, &store, clock)?;
     let server = server_of(args, app, &making, engine)?;
     let public = public(args, listener.as_ref());
@@ -175,8 +175,8 @@ async fn serve(args: &ServeArgs, app: &App) -> Outcome {
         probes(api)
     };
     // Install signal handlers before printing the address.
-    let heard = Signals::install()?;
-    said(listener.as_ref())?;
+    let interrupts = Signals::install()?;
+    print_address(listener.as_ref())?;
     if roles.answers {
         offered(args, app, &store, listener.as_ref()).await?;
     }
@@ -200,7 +200,7 @@ async fn serve(args: &ServeArgs, app: &App) -> Outcome {
     });
     tokio::select! {
         ended = all_end(parts) => ended,
-        () = signals(heard, &shutdown) => Ok(Exit::Ok),
+        () = signals(interrupts, &shutdown) => Ok(Exit::Ok),
     }
 }
 
@@ -229,14 +229,14 @@ async fn bound(address: Option<SocketAddr>) -> Result<Option<TcpListener>, Failu
     bound.map(Some)
 }
 
-/// The address of this server for people, if nobody has said it: where it listens.
+/// The address of this server for people: the public URL, else the address it listens on.
 fn public(args: &ServeArgs, listener: Option<&TcpListener>) -> String {
     let address = listener.and_then(|listener| listener.local_addr().ok()).unwrap_or(USUAL);
     args.public_url.clone().unwrap_or_else(|| format!("http://{address}"))
 }
 
 /// Prints the address: the caller waits for this line.
-fn said(listener: Option<&TcpListener>) -> Result<(), Failure> {
+fn print_address(listener: Option<&TcpListener>) -> Result<(), Failure> {
     let Some(listener) = listener else { return output::line("plue drives runs") };
     let address = listener.local_addr().map_err(|error| Failure::infrastructure(&error))?;
     output::line(&format!("plue listens on http://{address}"))
@@ -265,11 +265,11 @@ struct Making<'a> {
 }
 
 /// Warns, before the first step starts, if steps of own commits are not fully isolated.
-async fn report_walls(engine: &Engine, app: &App, roles: Roles) {
+async fn report_isolation(engine: &Engine, app: &App, roles: Roles) {
     if !roles.drives {
         return;
     }
-    let warn = |text: &str| output::say(&format!("warning: {text}"));
+    let warn = |text: &str| output::report(&format!("warning: {text}"));
     match engine.own_isolation().await {
         Isolation::Ready(open) => open.iter().for_each(|open| warn(open)),
         Isolation::Off => {
@@ -337,13 +337,12 @@ struct Roles {
 // === impl Roles ===
 
 impl Roles {
-    fn of(said: &[Role]) -> Result<Self, Failure> {
+    fn of(given: &[Role]) -> Result<Self, Failure> {
         let roles =
-            Self { answers: said.contains(&Role::Api), drives: said.contains(&Role::Engine) };
-        if said.contains(&Role::Pool) && !roles.drives {
-            return Err(Failure::usage("--role pool: there are no pools of their own yet").hint(
-                "runners are started beside the engine that drives their runs: --role engine",
-            ));
+            Self { answers: given.contains(&Role::Api), drives: given.contains(&Role::Engine) };
+        if given.contains(&Role::Pool) && !roles.drives {
+            return Err(Failure::usage("--role pool: there are no pools of their own yet")
+                .hint("the engine that drives the runs starts their runners: --role engine"));
         }
         Ok(roles)
     }
@@ -371,20 +370,20 @@ async fn upkeep(clock: Clock, stop: Stop) {
     }
 }
 
-/// A server that nobody can talk to is no use.
+/// Prints the next commands for a server without tokens or repositories.
 async fn hint(store: &Store, app: &App) -> Result<(), Failure> {
     let tokens = store.tokens().list().await.map_err(|error| from_store(&error))?;
     if tokens.is_empty() && app.verbosity >= 0 {
-        output::say("there are no tokens yet: plue token create --name me --role admin");
+        output::report("there are no tokens yet: plue token create --name me --role admin");
     }
     let repos = store.repos().list().await.map_err(|error| from_store(&error))?;
     if repos.is_empty() && app.verbosity >= 0 {
-        output::say("no repository is watched yet: plue repo add OWNER/NAME PATH");
+        output::report("no repository is watched yet: plue repo add OWNER/NAME PATH");
     }
     Ok(())
 }
 
-/// What asks a server to end.
+/// Signals that stop a server.
 struct Signals {
     int: Signal,
     term: Signal,
@@ -403,14 +402,14 @@ impl Signals {
 }
 
 /// Ends when the server is to end now.
-async fn signals(mut heard: Signals, shutdown: &Shutdown) {
+async fn signals(mut interrupts: Signals, shutdown: &Shutdown) {
     for phase in [Phase::Draining, Phase::Aborting] {
         tokio::select! {
-            _ = heard.int.recv() => {}
-            _ = heard.term.recv() => {}
+            _ = interrupts.int.recv() => {}
+            _ = interrupts.term.recv() => {}
         }
         if phase == Phase::Draining {
-            output::say("draining: nothing new starts; again to end now");
+            output::report("draining: nothing new starts; again to end now");
         }
         shutdown.advance(phase);
     }

@@ -28,13 +28,15 @@ pub(super) fn run(args: &StatusArgs, app: &App) -> Outcome {
         let document = document(&connection.client, &run).await?;
         let steps = &document.status.steps;
         output::list(args.output, &document, steps, || shown(&document.status, app))?;
-        tell_decisions(&document.status, app);
+        report_decisions(&document.status, app);
         let has_ended = document.status.run.status.parse().is_ok_and(RunStatus::is_terminal);
         if let Some(machine) = connection.machine()
             && !has_ended
             && !machine.is_driven(&run)
         {
-            output::say(&format!("nobody advances this run; go on with: plue resume {run}"));
+            output::report(&format!(
+                "no process drives this run; continue it with: plue resume {run}"
+            ));
         }
         Ok(Exit::Ok)
     })
@@ -46,23 +48,23 @@ pub(super) async fn document(client: &Client, run: &str) -> Result<Status, Failu
 }
 
 /// Prints the commands that answer the decisions that the run waits for.
-pub(crate) fn tell_decisions(told: &StatusRecord, app: &App) {
-    let ended = told.run.status.parse().is_ok_and(RunStatus::is_terminal);
+pub(crate) fn report_decisions(record: &StatusRecord, app: &App) {
+    let ended = record.run.status.parse().is_ok_and(RunStatus::is_terminal);
     if app.verbosity < 0 || ended {
         return;
     }
-    let id = &told.run.id;
-    for waiting in told.waiting.iter().filter(|waiting| waiting.what == WaitKind::Decision) {
+    let id = &record.run.id;
+    for waiting in record.waiting.iter().filter(|waiting| waiting.what == WaitKind::Decision) {
         let Some(step) = &waiting.step else { continue };
         let call = CallRecord::option(waiting.call.as_ref());
-        output::say(&format!(
+        output::report(&format!(
             "answer with: plue approve {id} {step}{call}, or plue reject {id} {step}{call}"
         ));
     }
 }
 
-pub(crate) fn shown(told: &StatusRecord, app: &App) -> String {
-    let run = &told.run;
+pub(crate) fn shown(record: &StatusRecord, app: &App) -> String {
+    let run = &record.run;
     let now = Clock::real().now();
     let took = run.started_at.map(|from| {
         let word = if run.ended_at.is_some() { "in" } else { "since" };
@@ -76,23 +78,23 @@ pub(crate) fn shown(told: &StatusRecord, app: &App) -> String {
         let _infallible = writeln!(text, "{}{value}", app.stdout.paint(Style::Dim, &name));
     };
     field("run", &run.id);
-    field("workflow", &format!("{} ({})", run.workflow, told.source));
+    field("workflow", &format!("{} ({})", run.workflow, record.source));
     let style = run.status.parse().map_or(Style::Dim, words::run_style);
     let colored = app.stdout.paint(style, &run.status).to_string();
     field("status", &format!("{colored}{}{}", took.unwrap_or_default(), sanitize(&why, false)));
     field("plan", &run.plan);
-    if let Some(goal) = &told.goal {
+    if let Some(goal) = &record.goal {
         field("goal", goal);
     }
-    field("event", &event(&told.event));
+    field("event", &event(&record.event));
     field("created", &words::time(run.created_at));
     text.push('\n');
-    text.push_str(&steps(&told.steps, app, now));
-    text.push_str(&claude(told, app));
-    if let Some(results) = &told.tests {
+    text.push_str(&steps(&record.steps, app, now));
+    text.push_str(&claude(record, app));
+    if let Some(results) = &record.tests {
         let _infallible = write!(text, "\n{}", tests(results));
     }
-    for note in &told.notes {
+    for note in &record.notes {
         let _infallible = writeln!(text, "{}: {}", note.step, sanitize(&note.text, false));
     }
     text
@@ -129,10 +131,10 @@ pub(crate) fn tests(tests: &TestsRecord) -> String {
 }
 
 /// Tokens and dollars of Claude steps; empty without any.
-fn claude(told: &StatusRecord, app: &App) -> String {
-    let Some(sum) = &told.usage else { return String::new() };
+fn claude(record: &StatusRecord, app: &App) -> String {
+    let Some(sum) = &record.usage else { return String::new() };
     let used =
-        told.steps.iter().filter_map(|step| Some((step.step.as_str(), step.usage.as_ref()?)));
+        record.steps.iter().filter_map(|step| Some((step.step.as_str(), step.usage.as_ref()?)));
     let rows = used.chain([("all", sum)]).map(|(name, usage)| {
         let counts = [
             usage.calls,

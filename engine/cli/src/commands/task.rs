@@ -35,7 +35,7 @@ pub struct ListTasksArgs {
     /// The repository [default: the one around the current directory]
     #[arg(long, value_name = "DIR")]
     pub repo: Option<PathBuf>,
-    /// How the list is printed
+    /// Output format of the list
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 }
@@ -43,7 +43,7 @@ pub struct ListTasksArgs {
 /// `plue plan create`
 #[derive(Debug, Args, Clone)]
 pub struct CreateArgs {
-    /// What the task is called
+    /// Name of the task
     #[arg(value_name = "TASK")]
     pub task: String,
     /// The repository [default: the one around the current directory]
@@ -60,7 +60,7 @@ pub struct TaskArgs {
     /// The repository [default: the one around the current directory]
     #[arg(long, value_name = "DIR")]
     pub repo: Option<PathBuf>,
-    /// How it is printed
+    /// Output format of the task
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 }

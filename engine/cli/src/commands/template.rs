@@ -30,7 +30,7 @@ use shipped::{ALL, Template};
 /// `plue template`
 #[derive(Debug, Subcommand)]
 pub enum TemplateCommand {
-    /// List the templates
+    /// List the available templates
     List(ListTemplatesArgs),
     /// Print a template, filled in
     Show(ShowArgs),
@@ -41,15 +41,15 @@ pub enum TemplateCommand {
 /// `plue template list`
 #[derive(Debug, Args)]
 pub struct ListTemplatesArgs {
-    /// How the list is printed
+    /// Output format of the list
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 }
 
-/// How a template is filled in.
+/// Values for the parameters of a template.
 #[derive(Debug, Args)]
 pub struct FillArgs {
-    /// The template
+    /// Name of the template
     #[arg(value_name = "TEMPLATE")]
     pub template: String,
     /// The name of the workflow [default: that of the template]
@@ -61,7 +61,7 @@ pub struct FillArgs {
     /// A step of the template `pipeline`, in order; ROLE as `plue agent list` shows it
     #[arg(long = "step", value_name = "ID:ROLE:TASK")]
     pub steps: Vec<String>,
-    /// The language
+    /// Language of the workflow file
     #[arg(long, value_enum, default_value_t, value_name = "LANGUAGE")]
     pub lang: Language,
 }
@@ -157,7 +157,7 @@ pub(super) fn new(args: &NewArgs, app: &App) -> Outcome {
     write(&path, &filled.text)?;
     output::line(&file.display().to_string())?;
     if app.verbosity >= 0 {
-        output::say(&format!("look at it: plue plan {0}; run it: plue run {0}", file.display()));
+        output::report(&format!("look at it: plue plan {0}; run it: plue run {0}", file.display()));
     }
     Ok(Exit::Ok)
 }

@@ -27,7 +27,7 @@ pub struct TransformArgs {
     /// A workflow file or the name of a workflow
     #[arg(value_name = "FILE|NAME")]
     pub workflow: String,
-    /// The step
+    /// Id of the step
     #[arg(value_name = "STEP")]
     pub step: String,
     /// The cases: values that the step reads, and what is expected
@@ -35,7 +35,7 @@ pub struct TransformArgs {
     pub cases: PathBuf,
     #[command(flatten)]
     pub source: SourceArgs,
-    /// How the result is printed
+    /// Output format of the result
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 }

@@ -31,16 +31,16 @@ pub enum TokenCommand {
 /// `plue token create`
 #[derive(Debug, Args)]
 pub struct CreateTokenArgs {
-    /// What it is for
+    /// Purpose of the token, shown in lists
     #[arg(long, value_name = "TEXT")]
     pub name: String,
-    /// What it allows: reader, writer, maintainer or admin
+    /// Role of the token: reader, writer, maintainer or admin
     #[arg(long, value_name = "ROLE")]
     pub role: Role,
     /// Good for this repository only
     #[arg(long, value_name = "OWNER/NAME")]
     pub repo: Option<String>,
-    /// How long it is good, such as `90d` [default: for ever]
+    /// Lifetime, such as `90d` [default: no expiry]
     #[arg(long, value_name = "DURATION")]
     pub expires_in: Option<String>,
 }
@@ -48,7 +48,7 @@ pub struct CreateTokenArgs {
 /// `plue token list`
 #[derive(Debug, Args)]
 pub struct ListTokensArgs {
-    /// How the list is printed
+    /// Output format of the list
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 }
@@ -91,7 +91,7 @@ fn create(args: &CreateTokenArgs, app: &App) -> Outcome {
 /// Prints a new token, the only time.
 fn print_new(token: &str, made: &TokenRecord, app: &App) -> Result<(), Failure> {
     if app.verbosity >= 0 {
-        output::say(&format!(
+        output::report(&format!(
             "token {} ({}): it is not kept and not shown again",
             made.id, made.role
         ));
@@ -102,7 +102,7 @@ fn print_new(token: &str, made: &TokenRecord, app: &App) -> Result<(), Failure> 
 /// Checks that a name is one line of text.
 fn check_name(name: &str) -> Result<(), Failure> {
     if name.is_empty() || name.chars().any(char::is_control) {
-        return Err(Failure::usage("--name says what the token is for"));
+        return Err(Failure::usage("--name is empty or has control characters"));
     }
     Ok(())
 }

@@ -42,7 +42,7 @@ pub struct TranscriptArgs {
     /// Long results, prompts and reasoning too, not only their first lines
     #[arg(long)]
     pub full: bool,
-    /// How the transcript is printed
+    /// Output format of the transcript
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 }
@@ -105,7 +105,7 @@ impl Shown {
             None => conversation(&document.facts, app, args.full),
         })?;
         if document.facts.is_empty() && app.verbosity >= 0 {
-            output::say(&match (&args.search, &args.step) {
+            output::report(&match (&args.search, &args.step) {
                 (Some(text), _) => format!("{text:?} is nowhere in the transcript"),
                 (None, Some(step)) => format!("{step} has no transcript; Claude steps have one"),
                 (None, None) => "no Claude step of this run has a transcript".to_owned(),

@@ -20,15 +20,15 @@ pub(super) fn run(args: &ValidateArgs, app: &App) -> Outcome {
     let place = sources::select(app, args.source.repo.as_deref(), names)?;
     wiring::block_on(async {
         let session = sources::start(app, &place)?;
-        let (files, occasion) = tokio::join!(
+        let (files, context) = tokio::join!(
             session.files(&place.targets),
             session.context(sources::requested(app, &args.source))
         );
-        let (files, occasion) = (files?, occasion?);
-        let session = session.for_event(&place, &occasion.event);
+        let (files, context) = (files?, context?);
+        let session = session.for_event(&place, &context.event);
         let mut diagnostics = Vec::new();
         for file in &files {
-            diagnostics.extend(check(&session, file, &occasion).await?);
+            diagnostics.extend(check(&session, file, &context).await?);
         }
         let document = Validated { schema_version: SCHEMA_VERSION, files, diagnostics };
         let found = &document.diagnostics;
@@ -36,7 +36,7 @@ pub(super) fn run(args: &ValidateArgs, app: &App) -> Outcome {
         if args.output == crate::args::Format::Table {
             render::diagnostic::print_in(found, app, &session.repo);
             if app.verbosity >= 0 {
-                output::say(&summary(&document));
+                output::report(&summary(&document));
             }
         }
         let errors = found.iter().any(|problem| problem.severity == Severity::Error);
@@ -49,13 +49,13 @@ pub(super) fn run(args: &ValidateArgs, app: &App) -> Outcome {
 async fn check(
     session: &Session,
     file: &str,
-    occasion: &TriggerContext,
+    context: &TriggerContext,
 ) -> Result<Vec<Diagnostic>, Failure> {
-    let evaluated = match session.plans(file, occasion).await {
+    let evaluated = match session.plans(file, context).await {
         Ok(evaluated) => evaluated,
         Err(error) => {
             let mut found = session::diagnostics(error, file, &session.repo)?;
-            for draft in session.drafts(file, occasion).await? {
+            for draft in session.drafts(file, context).await? {
                 found.extend(code::problems(&draft.plan, &draft.places, &session.repo));
             }
             found.sort_by_key(|problem| {

@@ -28,17 +28,17 @@ use crate::{
 /// `plue webhook`
 #[derive(Debug, Subcommand)]
 pub enum WebhookCommand {
-    /// Tell a URL of events, and print the secret that its messages are signed with, once
+    /// Send events to a URL, and print the secret that its messages are signed with, once
     Add(AddWebhookArgs),
-    /// List webhooks
+    /// List the webhooks of a server
     List(ListWebhooksArgs),
-    /// Remove a webhook with all that was to be told to it
+    /// Remove a webhook with its queued messages
     Remove(OneWebhookArgs),
     /// Make a new secret and print it, once; for a day the old one is good too
     Rotate(OneWebhookArgs),
-    /// Tell a webhook again that was disabled, of what happens from now on
+    /// Enable a disabled webhook, for events from now on
     Enable(OneWebhookArgs),
-    /// Send a ping
+    /// Send a ping to a webhook
     Test(OneWebhookArgs),
     /// List what was sent to a webhook, or will be, the newest first
     Deliveries(DeliveriesArgs),
@@ -49,17 +49,17 @@ pub enum WebhookCommand {
 /// `plue webhook add`
 #[derive(Debug, Args)]
 pub struct AddWebhookArgs {
-    /// Where messages are posted
+    /// URL that messages are posted to
     #[arg(value_name = "URL")]
     pub url: String,
-    /// What it is told of; can be given several times
+    /// Event to send; can be given several times
     #[arg(long = "event", value_name = "EVENT", required = true,
           value_parser = clap::builder::PossibleValuesParser::new(EVENTS))]
     pub events: Vec<String>,
     /// Of this repository only
     #[arg(long, value_name = "OWNER/NAME")]
     pub repo: Option<String>,
-    /// What it is for
+    /// Purpose of the webhook, shown in lists
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub description: String,
 }
@@ -67,12 +67,12 @@ pub struct AddWebhookArgs {
 /// `plue webhook list`
 #[derive(Debug, Args)]
 pub struct ListWebhooksArgs {
-    /// How the list is printed
+    /// Output format of the list
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 }
 
-/// Which webhook.
+/// A webhook by its id.
 #[derive(Debug, Args)]
 pub struct OneWebhookArgs {
     /// Its id, as `plue webhook list` shows it
@@ -83,18 +83,18 @@ pub struct OneWebhookArgs {
 /// `plue webhook deliveries`
 #[derive(Debug, Args)]
 pub struct DeliveriesArgs {
-    /// The webhook's id
+    /// Id of the webhook
     #[arg(value_name = "ID")]
     pub id: String,
     /// Only those that are `open`, `delivered` or `failed`
     #[arg(long, value_name = "STATE",
           value_parser = clap::builder::PossibleValuesParser::new(["open", "delivered", "failed"]))]
     pub state: Option<String>,
-    /// Deliveries at most
+    /// Most deliveries to list
     #[arg(long, short = 'n', value_name = "N", default_value_t = 20,
           value_parser = clap::value_parser!(u32).range(1..=200))]
     pub limit: u32,
-    /// How the list is printed
+    /// Output format of the list
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 }
@@ -102,7 +102,7 @@ pub struct DeliveriesArgs {
 /// `plue webhook replay`
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
-    /// The webhook's id
+    /// Id of the webhook
     #[arg(value_name = "ID")]
     pub id: String,
     /// The message, as `plue webhook deliveries` shows it
@@ -130,7 +130,7 @@ pub(super) fn run(command: &WebhookCommand, app: &App) -> Outcome {
         match command {
             WebhookCommand::Add(_) => {
                 let Some(request) = &request else { return Ok(Exit::Ok) };
-                tell(client.webhooks().add(request).await.map_err(refused_address)?, app)
+                print_secret(client.webhooks().add(request).await.map_err(refused_address)?, app)
             }
             WebhookCommand::List(args) => show_list(client.webhooks().list().await?, args, app),
             WebhookCommand::Remove(args) => {
@@ -138,7 +138,7 @@ pub(super) fn run(command: &WebhookCommand, app: &App) -> Outcome {
                 Ok(Exit::Ok)
             }
             WebhookCommand::Rotate(args) => {
-                tell(client.webhooks().rotate(&args.id).await.map_err(unknown)?, app)
+                print_secret(client.webhooks().rotate(&args.id).await.map_err(unknown)?, app)
             }
             WebhookCommand::Enable(args) => {
                 client.webhooks().enable(&args.id).await.map_err(unknown)?;
@@ -200,16 +200,18 @@ fn request_of(args: &AddWebhookArgs) -> Result<WebhookRequest, Failure> {
 }
 
 /// Prints the secret to standard output, and the id to standard error.
-fn tell(made: NewWebhookRecord, app: &App) -> Outcome {
+fn print_secret(made: NewWebhookRecord, app: &App) -> Outcome {
     if app.verbosity >= 0 {
-        output::say(&format!("webhook {}: its secret is not shown again", made.record.id));
+        output::report(&format!("webhook {}: its secret is not shown again", made.record.id));
     }
     output::line(&made.secret)?;
     Ok(Exit::Ok)
 }
 
 fn queued(message: &str, id: &str) -> Outcome {
-    output::say(&format!("a server sends it; what came of it: plue webhook deliveries {id}"));
+    output::report(&format!(
+        "a server sends it; see the result with: plue webhook deliveries {id}"
+    ));
     output::line(message)?;
     Ok(Exit::Ok)
 }

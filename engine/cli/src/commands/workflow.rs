@@ -10,7 +10,7 @@ use plue_store::repo::pause::PauseScope;
 
 use crate::{
     app::App,
-    commands::place::PlaceArgs,
+    commands::lists::RecordListArgs,
     connect::{Purpose, connected},
     exit::Exit,
     failure::{Failure, Outcome},
@@ -23,7 +23,7 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub enum WorkflowCommand {
     /// List the workflows of watched repositories, and which are paused
-    List(PlaceArgs),
+    List(RecordListArgs),
     /// Pause a workflow: no event, schedule or person starts it until you resume it
     Pause(PauseArgs),
     /// Resume a paused workflow; what was due before does not run
@@ -45,10 +45,10 @@ pub struct PauseArgs {
     /// The workflow, as `plue workflow list` shows it
     #[arg(value_name = "NAME")]
     pub workflow: String,
-    /// The repository
+    /// Repository of the workflow
     #[arg(long, value_name = "OWNER/NAME")]
     pub repo: String,
-    /// Why, shown wherever the pause is
+    /// Reason, shown with the pause
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
 }
@@ -59,7 +59,7 @@ pub struct ResumeArgs {
     /// The workflow, as `plue workflow list` shows it
     #[arg(value_name = "NAME")]
     pub workflow: String,
-    /// The repository
+    /// Repository of the workflow
     #[arg(long, value_name = "OWNER/NAME")]
     pub repo: String,
 }
@@ -97,7 +97,7 @@ fn change(asked: &Asked<'_>, app: &App) -> Outcome {
             Asked::Resume(..) => client.repositories().resume(&target).await,
         };
         changed.map_err(|error| Failure::from(error).hint("see `plue workflow list`"))?;
-        tell(asked);
+        confirm(asked);
         Ok(Exit::Ok)
     })
 }
@@ -115,22 +115,22 @@ impl Asked<'_> {
 }
 
 /// Confirms a pause with the command that resumes, or confirms a resume.
-fn tell(asked: &Asked<'_>) {
+fn confirm(asked: &Asked<'_>) {
     let target = asked.target();
     let words = target.words();
     let (name, repo, scope) = (&target.workflow, &target.repo, target.scope.as_str());
     match asked {
-        Asked::Pause(..) => output::say(&format!(
+        Asked::Pause(..) => output::report(&format!(
             "{words} is paused; resume it with: plue {scope} resume {name:?} --repo {repo}"
         )),
         Asked::Resume(..) => {
-            output::say(&format!("{words} is resumed; what was due before does not run"))
+            output::report(&format!("{words} is resumed; what was due before does not run"))
         }
     }
 }
 
 /// Prints workflows, or those of one repository.
-fn show(found: Vec<WorkflowRecord>, args: &PlaceArgs, app: &App) -> Outcome {
+fn show(found: Vec<WorkflowRecord>, args: &RecordListArgs, app: &App) -> Outcome {
     let is_wanted =
         |one: &WorkflowRecord| args.repo.as_ref().is_none_or(|repo| *repo == one.repository);
     let workflows = found.into_iter().filter(is_wanted).collect();

@@ -50,7 +50,7 @@ impl Environment {
         self.xdg("XDG_STATE_HOME", ".local/state").unwrap_or_else(|| PathBuf::from(".plue-state"))
     }
 
-    /// The specification says that a relative path is to be ignored.
+    /// Relative paths are ignored, as the specification requires.
     fn xdg(&self, variable: &str, fallback: &str) -> Option<PathBuf> {
         let set = self.get(variable).map(PathBuf::from).filter(|path| path.is_absolute());
         let home = || self.get("HOME").map(|home| PathBuf::from(home).join(fallback));

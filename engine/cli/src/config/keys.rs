@@ -4,7 +4,7 @@ use std::fmt;
 
 use toml::Value;
 
-/// One key.
+/// A key of the configuration.
 #[derive(Debug, Clone, Copy)]
 pub struct Key {
     /// Dotted name as in `config.toml`.
@@ -22,7 +22,6 @@ pub struct Key {
 pub enum Kind {
     /// Text, paths and durations.
     Text,
-    /// A whole number.
     Integer,
     /// A number, whole or not.
     Number,
@@ -34,7 +33,7 @@ pub enum Kind {
     Tables,
 }
 
-/// All keys.
+/// Every key of the configuration.
 pub const KEYS: &[Key] = &[
     key("state_dir", "PLUE_STATE_DIR", Kind::Text, false),
     key("database", "PLUE_DATABASE", Kind::Text, false),

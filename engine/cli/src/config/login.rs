@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 pub struct LoginConfig {
     /// The OpenID Connect issuer; absent: people log in with tokens only.
     pub issuer: Option<String>,
-    /// Who plue is to it.
+    /// Id of plue at the issuer.
     pub client_id: Option<String>,
     /// The file with what plue shows it; absent: a public client.
     pub client_secret_file: Option<PathBuf>,
-    /// What is asked for beside `openid`.
+    /// Requested scopes in addition to `openid`.
     pub scopes: Vec<String>,
     /// The claim that people are called by, in journals and by `approvers`.
     pub name_claim: String,
@@ -22,7 +22,7 @@ pub struct LoginConfig {
     pub groups_claim: String,
     /// The issuer may be reached without TLS although it is not on this machine.
     pub allow_http: bool,
-    /// Who may do what.
+    /// Roles of users, the first match first.
     pub rules: Vec<LoginRule>,
 }
 
@@ -33,10 +33,10 @@ pub struct LoginRule {
     /// Everybody in this group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
-    /// Who has this address, verified by the issuer.
+    /// Users with this address, verified by the issuer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
-    /// Who the issuer knows by this subject.
+    /// The user with this subject of the issuer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
     /// `reader`, `writer`, `maintainer` or `admin`.

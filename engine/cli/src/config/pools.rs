@@ -14,7 +14,7 @@ use super::{RunnerConfig, kubernetes::KubernetesPool};
 pub struct PoolsConfig {
     /// For the runs of own commits on a server.
     pub local: LocalConfig,
-    /// For the runs of strangers.
+    /// For runs of untrusted commits.
     pub untrusted: UntrustedConfig,
     /// Pools whose runners are pods, in the order in which they take over runs.
     pub kubernetes: Vec<KubernetesPool>,
@@ -24,7 +24,7 @@ pub struct PoolsConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LocalConfig {
-    /// `auto`: behind walls where this machine has them. `required`: there or not at all. `off`: as the
+    /// `auto`: isolated if this machine can. `required`: isolated or not at all. `off`: as the
     /// server's user.
     pub mode: String,
     /// Whether the steps have this machine's network.
@@ -41,11 +41,11 @@ pub struct LocalConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UntrustedConfig {
-    /// `auto`: behind walls, or not at all. `off`: as the server's user, once a maintainer allows it.
+    /// `auto`: isolated, or not at all. `off`: as the server's user, once a maintainer allows it.
     pub mode: String,
     /// Whether the steps have this machine's network.
     pub network: bool,
-    /// What the steps may read of this machine beside its system.
+    /// Paths of this machine that steps may read in addition to its system.
     pub read: Vec<PathBuf>,
     /// Processes and threads of one run at most.
     pub max_processes: u64,
@@ -56,7 +56,7 @@ pub struct UntrustedConfig {
 // === impl PoolsConfig ===
 
 impl PoolsConfig {
-    /// What holds when nobody says anything.
+    /// The built-in default values.
     pub(super) fn built_in() -> Self {
         let default = plue_pool::Untrusted::default();
         let own = plue_pool::Local::default();
@@ -131,8 +131,8 @@ impl LocalConfig {
         }
     }
 
-    /// The walls of the pool; none: there are none. On a server they are for every run.
-    pub fn walls(&self, on_server: bool) -> Option<plue_pool::Local> {
+    /// The sandbox of the pool; `None`: off. On a server it applies to every run.
+    pub fn sandbox(&self, on_server: bool) -> Option<plue_pool::Local> {
         let whose = if on_server { RequiredFor::All } else { RequiredFor::ServersWorkspaces };
         (self.mode != "off").then(|| plue_pool::Local {
             required: (self.mode == "required").then_some(whose),
@@ -162,8 +162,8 @@ impl UntrustedConfig {
         self.read.iter().try_for_each(|path| showable("pools.untrusted.read", path))
     }
 
-    /// The walls of the pool; none: there are none.
-    pub fn walls(&self) -> Option<plue_pool::Untrusted> {
+    /// The sandbox of the pool; `None`: off.
+    pub fn sandbox(&self) -> Option<plue_pool::Untrusted> {
         (self.mode != "off").then(|| plue_pool::Untrusted {
             network: self.network,
             read: self.read.clone(),

@@ -20,7 +20,7 @@ fn write(path: &Path, text: &str) {
 }
 
 #[test]
-fn row_4_09_state_and_configuration_lie_where_xdg_says() {
+fn row_4_09_state_and_configuration_follow_xdg() {
     for (environment, state, config) in [
         (
             Environment::from([("HOME", "/home/u")]),
@@ -66,14 +66,14 @@ fn row_4_16_higher_layers_win_and_origins_are_named() {
     let loaded = Loaded::load(&flags, &environment, Some(repo.path())).unwrap();
 
     assert_eq!(loaded.config.max_parallel, Some(3));
-    assert_eq!(loaded.origins["max_parallel"], Origin::File(repo.path().join("plue.toml")));
+    assert_eq!(loaded.origins["max_parallel"], ValueOrigin::File(repo.path().join("plue.toml")));
     assert_eq!(loaded.config.retention.as_str(), "7d");
-    assert_eq!(loaded.origins["retention"], Origin::File(user));
+    assert_eq!(loaded.origins["retention"], ValueOrigin::File(user));
     assert_eq!(loaded.config.runner.grace.as_str(), "2s");
-    assert_eq!(loaded.origins["runner.grace"], Origin::Variable("PLUE_RUNNER_GRACE"));
+    assert_eq!(loaded.origins["runner.grace"], ValueOrigin::Variable("PLUE_RUNNER_GRACE"));
     assert_eq!(loaded.config.state_dir, Path::new("/elsewhere"));
-    assert_eq!(loaded.origins["state_dir"], Origin::Flag("--state-dir"));
-    assert_eq!(loaded.origins["color"], Origin::Default);
+    assert_eq!(loaded.origins["state_dir"], ValueOrigin::Flag("--state-dir"));
+    assert_eq!(loaded.origins["color"], ValueOrigin::Default);
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub const ALL: [Published; 2] = [
 pub struct Deliveries {
     /// Always 1.
     pub schema_version: u32,
-    /// The newest first.
+    /// Sorted newest first.
     pub deliveries: Vec<DeliveryRecord>,
 }
 
@@ -29,23 +29,23 @@ pub struct Deliveries {
 pub struct Decoded {
     /// Always 1.
     pub schema_version: u32,
-    /// What the forge would be answered: `2xx`, or the number of a refusal.
+    /// Answer to the forge: `2xx`, or the number of a refusal.
     pub http: String,
-    /// Why it would be refused.
+    /// Reason of a refusal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Diagnostic>,
-    /// What the delivery says; its fields stand beside `http`.
+    /// Content of the delivery; its fields are on the level of `http`.
     #[serde(flatten)]
     pub reading: Option<Reading>,
-    /// What makes a redelivery recognisable.
+    /// Identity of the delivery, equal for redeliveries.
     pub delivery: String,
     /// Whether the signature fits a secret; absent if none was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signature: Option<String>,
-    /// What workflows see as `ctx.event`; absent if nothing can come of the delivery.
+    /// Value of `ctx.event` in workflows; absent if the delivery has no effect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ctx_event: Option<Event>,
-    /// Why nothing can come of it, whatever the workflows say.
+    /// Reason that it has no effect for any workflow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ignored: Option<String>,
     /// The triggers that fire: of the workflows, or without any of `on_push()`,
@@ -55,20 +55,20 @@ pub struct Decoded {
     pub triggers: Vec<TriggerRecord>,
 }
 
-/// What a trigger says to the event.
+/// Decision of a trigger about the event.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct TriggerRecord {
     /// The workflow file; absent for the plain triggers that are tried without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
-    /// The plan.
+    /// Name of the plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
     /// The trigger as it is written.
     pub trigger: String,
-    /// Whether it fires.
+    /// Whether the event starts a run.
     pub fires: bool,
-    /// Why not.
+    /// Reason for not firing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
 }

@@ -33,7 +33,7 @@ pub const ALL: [Published; 12] = [
 pub struct Tokens {
     /// Always 1.
     pub schema_version: u32,
-    /// The oldest first.
+    /// Sorted oldest first.
     pub tokens: Vec<TokenRecord>,
 }
 
@@ -42,7 +42,7 @@ pub struct Tokens {
 pub struct Audit {
     /// Always 1.
     pub schema_version: u32,
-    /// The oldest first.
+    /// Sorted oldest first.
     pub audit: Vec<AuditRecord>,
 }
 
@@ -87,7 +87,7 @@ pub struct Runners {
 pub struct Pools {
     /// Always 1.
     pub schema_version: u32,
-    /// By name.
+    /// Sorted by name.
     pub pools: Vec<PoolRecord>,
 }
 
@@ -105,7 +105,7 @@ pub struct Usage {
 pub struct Repos {
     /// Always 1.
     pub schema_version: u32,
-    /// By name.
+    /// Sorted by name.
     pub repos: Vec<RepoRecord>,
 }
 
@@ -114,7 +114,7 @@ pub struct Repos {
 pub struct Webhooks {
     /// Always 1.
     pub schema_version: u32,
-    /// The oldest first.
+    /// Sorted oldest first.
     pub webhooks: Vec<WebhookRecord>,
 }
 
@@ -123,6 +123,6 @@ pub struct Webhooks {
 pub struct WebhookDeliveries {
     /// Always 1.
     pub schema_version: u32,
-    /// The newest first.
+    /// Sorted newest first.
     pub deliveries: Vec<WebhookDeliveryRecord>,
 }

@@ -28,11 +28,11 @@ pub const ALL: [Published; 6] = [
 pub struct Prompts {
     /// Always 1.
     pub schema_version: u32,
-    /// By name.
+    /// Sorted by name.
     pub prompts: Vec<PromptRecord>,
 }
 
-/// One prompt.
+/// A prompt of the list.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct PromptRecord {
     /// The name by which steps refer to it.
@@ -41,7 +41,7 @@ pub struct PromptRecord {
     pub origin: String,
     /// Path in the repository, or in plue's sources; absent if it cannot be read.
     pub file: Option<String>,
-    /// What it is for.
+    /// Description from its front matter.
     pub description: Option<String>,
     /// Its inputs: those of the schema, else those that the text reads.
     pub inputs: Vec<String>,
@@ -49,7 +49,7 @@ pub struct PromptRecord {
     pub required: Vec<String>,
     /// The role that it asks for.
     pub role: Option<String>,
-    /// What is wrong with it.
+    /// Errors and warnings of its file.
     pub diagnostics: Vec<Diagnostic>,
     /// Whether it cannot be used.
     pub broken: bool,
@@ -73,9 +73,9 @@ pub struct CaseRecord {
     pub prompt: String,
     /// Id of the case.
     pub case: String,
-    /// Whether the prompt does what the case says.
+    /// Whether the prompt meets the expectations of the case.
     pub passed: bool,
-    /// Why not.
+    /// Differences from the expectations.
     pub diagnostics: Vec<Diagnostic>,
     /// The model's answer; absent if the case asks for none, or there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -102,7 +102,7 @@ pub struct AnswerRecord {
 pub struct TransformsTested {
     /// Always 1.
     pub schema_version: u32,
-    /// The step.
+    /// Id of the step.
     pub step: String,
     /// Whether every case passed.
     pub passed: bool,
@@ -115,9 +115,9 @@ pub struct TransformsTested {
 pub struct TransformRecord {
     /// Name of the case.
     pub case: String,
-    /// Whether all is as it says.
+    /// Whether the step meets the expectations of the case.
     pub passed: bool,
-    /// What is not.
+    /// Differences from the expectations.
     pub problems: Vec<String>,
 }
 
@@ -126,28 +126,28 @@ pub struct TransformRecord {
 pub struct Agents {
     /// Always 1.
     pub schema_version: u32,
-    /// By name.
+    /// Sorted by name.
     pub agents: Vec<AgentRecord>,
 }
 
-/// One role.
+/// A role that `llm` steps can take.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct AgentRecord {
     /// The name by which steps refer to it.
     pub name: String,
-    /// Other names.
+    /// Other names of the role.
     pub aliases: Vec<String>,
     /// `repository` or `shipped`.
     pub origin: String,
     /// Path in the repository, or in plue's sources; absent if it cannot be read.
     pub file: Option<String>,
-    /// What it is for.
+    /// Description from its front matter.
     pub description: Option<String>,
     /// The model; absent: the operator's default.
     pub model: Option<String>,
-    /// Tools that it may call; absent: it says nothing about them.
+    /// Tools that it may call; absent: not restricted.
     pub tools: Option<Vec<String>>,
-    /// What is wrong with it.
+    /// Errors and warnings of its file.
     pub diagnostics: Vec<Diagnostic>,
     /// Whether it cannot be used.
     pub broken: bool,
@@ -167,27 +167,27 @@ pub struct Secrets {
 pub struct Templates {
     /// Always 1.
     pub schema_version: u32,
-    /// By name.
+    /// Sorted by name.
     pub templates: Vec<TemplateRecord>,
 }
 
-/// One template.
+/// A template of the list.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct TemplateRecord {
-    /// Its name.
+    /// Name of the template.
     pub name: String,
-    /// What it makes.
+    /// Description of the workflow it creates.
     pub description: String,
-    /// What `--set` may say.
+    /// Parameters that `--set` can set.
     pub parameters: Vec<ParameterRecord>,
 }
 
 /// A parameter of a template.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ParameterRecord {
-    /// Its name.
+    /// Name of the parameter.
     pub name: String,
-    /// Its value when nobody says another.
+    /// Value without `--set`.
     pub default: String,
 }
 

@@ -16,14 +16,14 @@ const MAX_LINE: usize = 160;
 /// Prints problems to standard error.
 pub fn print_all(diagnostics: &[Diagnostic], app: &App) {
     for diagnostic in diagnostics {
-        output::say(render(diagnostic, &app.stderr, None).trim_end());
+        output::report(render(diagnostic, &app.stderr, None).trim_end());
     }
 }
 
 /// Prints problems of files of a repository, with their source lines.
 pub fn print_in(diagnostics: &[Diagnostic], app: &App, root: &Path) {
     for diagnostic in diagnostics {
-        output::say(render(diagnostic, &app.stderr, Some(root)).trim_end());
+        output::report(render(diagnostic, &app.stderr, Some(root)).trim_end());
     }
 }
 

@@ -26,9 +26,9 @@ const NAME_STYLES: [Style; 5] =
 /// A running step in the block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Running {
-    /// Its id.
+    /// Id of the step.
     pub step: String,
-    /// How long.
+    /// Elapsed time as text.
     pub elapsed: String,
 }
 

@@ -8,7 +8,7 @@ pub struct Stopping {
     run: String,
     kill: bool,
     hooks: BTreeSet<String>,
-    said: BTreeSet<String>,
+    returned: BTreeSet<String>,
 }
 
 // === impl Stopping ===
@@ -17,7 +17,7 @@ impl Stopping {
     /// `hooks`: the ids of the plan's hooks.
     #[must_use]
     pub fn new(run: &str, kill: bool, hooks: BTreeSet<String>) -> Self {
-        Self { run: run.to_owned(), kill, hooks, said: BTreeSet::new() }
+        Self { run: run.to_owned(), kill, hooks, returned: BTreeSet::new() }
     }
 
     /// The first message. `grace`: time from TERM to KILL; `None`: the server's `runner.grace`.
@@ -47,7 +47,7 @@ impl Stopping {
             ([], hooks) => format!("waiting for {}", named("hook", hooks)),
             (steps, _) => format!("waiting for {}", named("step", steps)),
         };
-        self.said.insert(text.clone()).then_some(text)
+        self.returned.insert(text.clone()).then_some(text)
     }
 }
 
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn each_wait_is_said_once() {
+    fn each_wait_is_returned_once() {
         let hooks = BTreeSet::from(["clean".to_owned()]);
         let mut stopping = Stopping::new("r1", false, hooks);
         let text = "waiting for steps `a`, `b` to end";

@@ -4,7 +4,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use crate::terminal::{Style, Terminal, sanitize};
 
-/// One cell.
+/// Text and style of a cell.
 pub type Cell = (String, Style);
 
 /// A cell without a style.

@@ -77,7 +77,7 @@ fn holds(log: &str) {
 /// The LFS part of a forge.
 struct Objects {
     contents: Vec<Vec<u8>>,
-    /// Targets of downloads.
+    /// Request targets of the served downloads.
     given: Mutex<Vec<String>>,
     /// Sent instead of a content.
     other: Option<Vec<u8>>,

@@ -97,7 +97,7 @@ fn head_of(reader: &mut impl std::io::BufRead) -> (String, String) {
     (head, String::from_utf8(body).unwrap())
 }
 
-/// A server.
+/// A server with login by the test issuer.
 struct Served {
     server: Child,
     address: String,

@@ -62,7 +62,7 @@ pub(crate) const COMMANDS: [&str; 52] = [
 
 const HEAD: &str = "# The command line
 
-`plue COMMAND --help` says the same; a test compares. Data goes to standard output, everything else to
+`plue COMMAND --help` prints the same; a test compares. Data goes to standard output, everything else to
 standard error, so that `plue plan --output json | sha256sum` works. `--output json` prints documents
 with `schema_version`; fields are only ever added. `plue schema NAME` prints their JSON Schemas, which
 are also in [schemas](../schemas/).

@@ -56,7 +56,7 @@ fn a_plan_is_drawn_in_every_format() {
         bench.plue(&["plan", "--output", format]).ends(0).shows(&[text]);
     }
     bench.write("b.plue.py", SMALL);
-    bench.plue(&["plan", "--output", "svg"]).ends(2).reports(&["say which workflow"]);
+    bench.plue(&["plan", "--output", "svg"]).ends(2).reports(&["name the workflow"]);
     bench.plue(&["plan", "b", "--output", "svg"]).ends(0).shows(&["<svg"]);
 }
 

@@ -22,7 +22,7 @@ use crate::{
 
 pub(crate) const TOKEN: &str = "forge-token-0123456789";
 
-/// One request.
+/// A request to the git server.
 pub(crate) struct Request {
     pub(crate) method: String,
     pub(crate) target: String,

@@ -94,7 +94,7 @@ const FOREIGN: [&str; 55] = [
     "CLICOLOR_FORCE",
 ];
 
-/// A person's machine.
+/// A machine of a user: a home and a repository.
 pub(crate) struct Bench {
     folder: TempDir,
     /// None: an SQLite file in its state directory.

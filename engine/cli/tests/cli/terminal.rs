@@ -72,7 +72,7 @@ fn abandoned_runs_are_named_by_later_commands() {
     let mut child = started(&bench, &[]);
     signal(&child, "-KILL");
     child.wait().unwrap();
-    bench.plue(&["runs"]).ends(0).reports(&["nobody advances", "plue resume", "plue cancel"]);
+    bench.plue(&["runs"]).ends(0).reports(&["no process drives", "plue resume", "plue cancel"]);
     bench.write(".plue.py", crate::support::SMALL);
-    bench.plue(&["run"]).ends(0).reports(&["nobody advances", "plue resume"]);
+    bench.plue(&["run"]).ends(0).reports(&["no process drives", "plue resume"]);
 }

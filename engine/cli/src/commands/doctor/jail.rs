@@ -1,4 +1,4 @@
-//! The evaluator and the layers of its jail, as it says itself after trying each.
+//! The evaluator and the layers of its jail, from its own checks of each.
 
 use std::process::{Command, Stdio};
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::{app::App, records::Check};
 
-/// What `plue-evaluator --check` prints.
+/// The output of `plue-evaluator --check`.
 #[derive(Debug, Deserialize)]
 struct Report {
     protocol: u32,
@@ -30,8 +30,8 @@ enum State {
     Missing,
 }
 
-const INSTALL: &str =
-    "plue-evaluator belongs beside plue; install both from one release, or set evaluator.binary";
+const INSTALL: &str = "plue-evaluator belongs in the folder of plue; install both from one release, \
+                       or set evaluator.binary";
 
 /// One check for the evaluator, one for each layer.
 pub(super) fn evaluator(app: &App) -> Vec<Check> {
@@ -50,10 +50,10 @@ pub(super) fn evaluator(app: &App) -> Vec<Check> {
             return vec![Check::fail("plue-evaluator", found, how, INSTALL)];
         }
     };
-    // It may exit with a failure and still say which layer is missing.
+    // A failed check still prints the missing layer.
     let Ok(report) = serde_json::from_slice::<Report>(&output.stdout) else {
-        let said = String::from_utf8_lossy(&output.stderr);
-        let found = format!("ended with {}: {}", output.status, said.trim());
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let found = format!("ended with {}: {}", output.status, stderr.trim());
         return vec![Check::fail("plue-evaluator", found, how, INSTALL)];
     };
     let first = if report.protocol == PROTOCOL {

@@ -46,8 +46,7 @@ pub(super) fn python() -> Check {
 pub(super) fn runner(app: &App) -> Check {
     let path = app.program(app.loaded.config.runner.binary.as_deref(), "plue-runner");
     let how = format!("{} --version", path.display());
-    let fix =
-        "plue-runner belongs beside plue; install both from one release, or set runner.binary";
+    let fix = "plue-runner belongs in the folder of plue; install both from one release, or set runner.binary";
     let ours = env!("CARGO_PKG_VERSION");
     match first_line(&path, "--version") {
         Ok(version) if version.split(' ').any(|word| word == ours) => {
@@ -58,7 +57,7 @@ pub(super) fn runner(app: &App) -> Check {
         }
         // It started, and does not know the option.
         Err(error) if error.contains("plue-runner: ") => {
-            Check::ok("plue-runner", "starts; it does not tell its version", how)
+            Check::ok("plue-runner", "starts; it does not print its version", how)
         }
         Err(error) => Check::fail("plue-runner", error, how, fix),
     }
@@ -75,7 +74,7 @@ pub(super) fn first_line(program: impl AsRef<Path>, argument: &str) -> Result<St
     };
     let text = String::from_utf8_lossy(&answer);
     match text.lines().next().unwrap_or_default().trim() {
-        "" => Err("says nothing about itself".to_owned()),
+        "" => Err("prints no version".to_owned()),
         first => Ok(first.chars().take(200).collect()),
     }
 }

@@ -15,7 +15,7 @@ use crate::{
 /// `plue event emit`
 #[derive(Debug, Args)]
 pub struct EmitArgs {
-    /// The topic
+    /// Topic of the message
     #[arg(value_name = "TOPIC")]
     pub topic: String,
     /// Its content; read as JSON if it is, else as text
@@ -27,7 +27,7 @@ pub(super) fn run(args: &EmitArgs, app: &App) -> Outcome {
     let request = request(args)?;
     connected(app, Purpose::Write, async |connection| {
         connection.client.repositories().emit(&request).await?;
-        output::say(&format!("emitted on `{}`", request.topic));
+        output::report(&format!("emitted on `{}`", request.topic));
         Ok(Exit::Ok)
     })
 }

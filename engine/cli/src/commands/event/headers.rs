@@ -24,7 +24,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Headers, Failure> {
     Ok(headers)
 }
 
-/// When a Standard Webhooks delivery was signed, by its own word; 0 for others.
+/// Time at which a Standard Webhooks delivery claims to be signed; 0 for others.
 pub(super) fn signed_at(headers: &Headers) -> i64 {
     headers.only("webhook-timestamp").and_then(|text| text.parse().ok()).unwrap_or_default()
 }

@@ -17,13 +17,13 @@ use crate::{
 /// `plue event list`
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// The repository
+    /// Only of this repository
     #[arg(long, value_name = "OWNER/NAME")]
     pub repo: String,
     /// So many at most, the newest first
     #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=200))]
     pub limit: u32,
-    /// How the list is printed
+    /// Output format of the list
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 }

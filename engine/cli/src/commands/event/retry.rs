@@ -16,7 +16,7 @@ pub struct RetryArgs {
     /// The delivery, as `plue event list` shows it
     #[arg(value_name = "DELIVERY")]
     pub id: String,
-    /// The repository
+    /// Repository of the delivery
     #[arg(long, value_name = "OWNER/NAME")]
     pub repo: String,
 }
@@ -25,14 +25,14 @@ pub(super) fn run(args: &RetryArgs, app: &App) -> Outcome {
     connected(app, Purpose::Write, async |connection| {
         let retried = connection.client.repositories().retry_delivery(&args.repo, &args.id).await;
         retried.map_err(|error| Failure::from(error).hint_if_not_found("see `plue event list`"))?;
-        tell(args);
+        confirm(args);
         Ok(Exit::Ok)
     })
 }
 
 /// Confirms the retry and names the command that shows its outcome.
-fn tell(args: &RetryArgs) {
-    output::say(&format!(
+fn confirm(args: &RetryArgs) {
+    output::report(&format!(
         "{} is worked on again; see `plue event list --repo {}`",
         args.id, args.repo
     ));

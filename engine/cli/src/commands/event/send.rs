@@ -43,7 +43,7 @@ pub(super) fn run(args: &SendArgs, app: &App) -> Outcome {
         let unknown = |error| Failure::from(error).hint_if_not_found("see `plue repo list`");
         let is_new = sent.map_err(unknown)?.new;
         let what = if is_new { "sent" } else { "it came before, and changes nothing" };
-        output::say(&format!("`{}` for {}: {what}", args.topic, args.repo));
+        output::report(&format!("`{}` for {}: {what}", args.topic, args.repo));
         Ok(Exit::Ok)
     })
 }

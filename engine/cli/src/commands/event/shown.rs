@@ -9,7 +9,7 @@ use crate::{
     terminal::{Style, sanitize},
 };
 
-/// Who did what, what it means, and what fires.
+/// Renders the sender and kind of the event, its fields, and the triggers that fire.
 pub(super) fn text(document: &Decoded, app: &App) -> String {
     let mut text = String::new();
     let mut field = |name: &str, value: &str| {
@@ -61,7 +61,7 @@ fn row(tried: &crate::records::event::TriggerRecord) -> Vec<table::Cell> {
 }
 
 fn of_kind(kind: &Kind) -> Vec<(&'static str, String)> {
-    let said = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     match kind {
         Kind::Push(push) => {
             let what = match (push.change.created, push.change.deleted, push.change.forced) {
@@ -74,32 +74,32 @@ fn of_kind(kind: &Kind) -> Vec<(&'static str, String)> {
             vec![
                 ("ref", format!("{}{what}", push.git_ref)),
                 ("commits", format!("{before} → {}, {} listed", push.after, push.commits)),
-                ("builds", said(&push.sha)),
+                ("builds", or_dash(&push.sha)),
             ]
         }
         Kind::PullRequest { pr, .. } => {
             let fork = match pr.from_fork {
                 Some(true) => "from a fork",
                 Some(false) => "from the repository itself",
-                None => "origin not said: treated as a fork",
+                None => "origin unknown: treated as a fork",
             };
-            let (head, base) = (said(&pr.head_ref), said(&pr.base_ref));
+            let (head, base) = (or_dash(&pr.head_ref), or_dash(&pr.base_ref));
             vec![
                 ("number", format!("{} {head} → {base}, {fork}", pr.number)),
-                ("builds", said(&pr.head_sha)),
+                ("builds", or_dash(&pr.head_sha)),
             ]
         }
         Kind::Comment { number, on_pull_request, body } => {
             let on = if *on_pull_request { "pull request" } else { "issue" };
             let number = number.map_or("-".to_owned(), |number| number.to_string());
-            vec![("comment", format!("on {on} {number}: {}", said(body).replace('\n', " ")))]
+            vec![("comment", format!("on {on} {number}: {}", or_dash(body).replace('\n', " ")))]
         }
         Kind::Issue { number } => {
             vec![("issue", number.map_or("-".to_owned(), |number| number.to_string()))]
         }
-        Kind::Release { tag } => vec![("tag", said(tag))],
+        Kind::Release { tag } => vec![("tag", or_dash(tag))],
         Kind::Create(named) | Kind::Delete(named) => {
-            vec![("ref", format!("{} {}", said(&named.ref_type), said(&named.git_ref)))]
+            vec![("ref", format!("{} {}", or_dash(&named.ref_type), or_dash(&named.git_ref)))]
         }
         Kind::Ping | Kind::Other => Vec::new(),
     }

@@ -11,10 +11,10 @@ use crate::{
     sources, wiring,
 };
 
-/// What most workflows have; tried when none is named.
+/// Usual triggers, tried when none is named.
 const PLAIN: [&str; 2] = ["push", "pull_request"];
 
-/// What each trigger says. Without an event none fires.
+/// Decision of each trigger. Without an event none fires.
 pub(super) fn tried(
     args: &DecodeArgs,
     reading: &Reading,

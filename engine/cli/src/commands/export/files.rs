@@ -50,7 +50,7 @@ pub(super) async fn write(connection: &Connection, args: &ExportArgs, app: &App)
         json(&root.join("tasks").join(format!("{folder}.json")), &task)?;
     }
     if app.verbosity >= 0 {
-        output::say(&format!("{} runs are in {}", runs.len(), root.display()));
+        output::report(&format!("{} runs are in {}", runs.len(), root.display()));
     }
     Ok(Exit::Ok)
 }

@@ -57,7 +57,7 @@ pub(crate) async fn chosen(
     let Some(step) = step else { return Ok(all) };
     all.retain(|attempt| attempt.step == step);
     if all.is_empty() {
-        output::say(&format!("{step} has not run"));
+        output::report(&format!("{step} has not run"));
         return Ok(all);
     }
     let visit = choice.visit.or_else(|| all.iter().map(|attempt| attempt.visit).max());

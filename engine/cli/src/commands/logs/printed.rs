@@ -100,10 +100,10 @@ impl Hits {
             document.lines.iter().map(|line| hit(line, app)).collect()
         })?;
         if document.lines.is_empty() && app.verbosity >= 0 {
-            output::say(&format!("{text:?} is nowhere in the log"));
+            output::report(&format!("{text:?} is nowhere in the log"));
         }
         if self.more {
-            output::say(&format!("these are the first {MAX_HITS} lines; there are more"));
+            output::report(&format!("these are the first {MAX_HITS} lines; there are more"));
         }
         Ok(Exit::Ok)
     }

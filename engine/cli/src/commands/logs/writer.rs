@@ -14,7 +14,7 @@ use crate::{
 /// Bytes of an unfinished line that are kept before it is shown as it is.
 const MAX_LINE: usize = 1024 * 1024;
 
-/// How a log is printed.
+/// Output format of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// The bytes, exactly.
@@ -120,7 +120,7 @@ impl Writer {
             ("gap", None) => format!("{text} bytes are missing here: "),
             _ => text.to_owned(),
         };
-        output::say(&format!("{}: {}", self.name, sanitize(&text, false)));
+        output::report(&format!("{}: {}", self.name, sanitize(&text, false)));
     }
 
     /// The rest of a log without a last line end; the records, if that is its shape.

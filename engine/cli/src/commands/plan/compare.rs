@@ -1,4 +1,4 @@
-//! `plue plan --diff REV`: the plans of the work tree beside those of another commit.
+//! `plue plan --diff REV`: the plans of the work tree against those of another commit.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -30,11 +30,11 @@ pub(super) async fn run(
     let commit = GitCommit::open(&session.repo, rev)
         .map_err(|error| Failure::not_found(format!("there is no commit `{rev}`: {error}")))?;
     let past = session.at(Arc::new(commit));
-    let (mut files, occasion) = tokio::join!(
+    let (mut files, context) = tokio::join!(
         session.files(&place.targets),
         session.context(sources::requested(app, &args.source))
     );
-    let occasion = occasion?;
+    let context = context?;
     if place.targets.is_empty() {
         // Files that are gone count as well.
         let gone = past.discover().await?.files.into_iter().map(|file| file.path);
@@ -45,8 +45,8 @@ pub(super) async fn run(
         files = Ok(all);
     }
     let files = files?;
-    let (now, broken) = plans(session, &files, &occasion, app).await?;
-    let (then, broken_then) = plans(&past, &files, &occasion, app).await?;
+    let (now, broken) = plans(session, &files, &context, app).await?;
+    let (then, broken_then) = plans(&past, &files, &context, app).await?;
     show(args.output, rev, &changes(&then, &now), app)?;
     Ok(if broken || broken_then { Exit::PlanInvalid } else { Exit::Ok })
 }
@@ -54,12 +54,12 @@ pub(super) async fn run(
 async fn plans(
     session: &Session,
     files: &[String],
-    occasion: &TriggerContext,
+    context: &TriggerContext,
     app: &App,
 ) -> Result<Side, Failure> {
     let (mut plans, mut broken) = (BTreeMap::new(), false);
     for file in files {
-        match session.plans(file, occasion).await {
+        match session.plans(file, context).await {
             Ok(evaluated) => {
                 for workflow in &*evaluated.workflows {
                     let sealed = workflow.hashed.clone();

@@ -19,7 +19,7 @@ use plue_planner::{CommitView, PlannedWorkflow, ViewError, WorkTree, view::Conte
 use plue_spec::workflow::Format;
 use serde_json::Value as Json;
 
-use super::{described, print, tell};
+use super::{described, print, report};
 use crate::{
     app::App,
     args::{PlanArgs, PlanFormat},
@@ -36,7 +36,7 @@ use question::Question;
 /// Bytes of an answer at most.
 const MAX_ANSWER_BYTES: u64 = 16 * 1024 * 1024;
 
-/// What a plan for a goal takes.
+/// Options of a plan for a goal.
 #[derive(Debug, Args, Clone)]
 pub struct GoalArgs {
     /// Let Claude write a workflow for this goal, and show its plan; --approve writes the file
@@ -49,7 +49,7 @@ pub struct GoalArgs {
     /// Dollars that the question may cost at most [default: 1]
     #[arg(long, value_name = "USD", requires = "goal", conflicts_with = "answer")]
     pub budget: Option<f64>,
-    /// Where an approved workflow is written [default: its name and `.plue.yaml`]
+    /// Path of the approved workflow [default: its name and `.plue.yaml`]
     #[arg(long, value_name = "FILE", requires = "goal")]
     pub save: Option<PathBuf>,
     /// The hash of the plan that was shown: write its file. Without --answer it is that of the latest
@@ -84,7 +84,7 @@ pub(super) fn run(args: &PlanArgs, goal: &str, app: &App) -> Outcome {
         outcome => return outcome,
     };
     if app.verbosity >= 0 {
-        output::say("the answer is no valid workflow; Claude is asked once more");
+        output::report("the answer is no valid workflow; Claude is asked once more");
     }
     match question.ask(Some((&answer, &invalid)))? {
         ControlFlow::Continue(answer) => considered(args, goal, (&answer, PLAN_FROM_GOAL), app),
@@ -105,18 +105,18 @@ fn considered(args: &PlanArgs, goal: &str, (answer, from): (&str, &str), app: &A
         let tree = WithBuiltins(WorkTree::new(&place.repo).including(&path));
         let view = WithAnswer { tree, path: path.clone(), text: text.clone() };
         let session = sources::cold(app, &place.repo, Arc::new(view));
-        let occasion = session.context(sources::requested(app, &args.source)).await?;
-        let evaluated = match session.plans(&path, &occasion).await {
+        let context = session.context(sources::requested(app, &args.source)).await?;
+        let evaluated = match session.plans(&path, &context).await {
             Ok(evaluated) => evaluated,
             Err(error) => {
                 return Err(Failure::invalid(session::diagnostics(error, &path, &place.repo)?));
             }
         };
-        tell(&evaluated, &session, app)?;
+        report(&evaluated, &session, app)?;
         let [workflow] = &*evaluated.workflows else {
             return Err(Failure::usage("the answer holds no workflow"));
         };
-        let before = before(&place, &session, &path, &occasion).await;
+        let before = before(&place, &session, &path, &context).await;
         match args.output {
             PlanFormat::Text => show(&path, workflow, before.as_ref(), app)?,
             PlanFormat::Json | PlanFormat::Mermaid | PlanFormat::Dot | PlanFormat::Svg => {
@@ -132,10 +132,10 @@ async fn before(
     place: &Selection,
     session: &Session,
     path: &str,
-    occasion: &TriggerContext,
+    context: &TriggerContext,
 ) -> Option<PlannedWorkflow> {
     let session = session.at(Arc::new(WorkTree::new(&place.repo).including(path)));
-    session.plans(path, occasion).await.ok()?.workflows.first().cloned()
+    session.plans(path, context).await.ok()?.workflows.first().cloned()
 }
 
 fn show(
@@ -170,8 +170,8 @@ fn decide(
 ) -> Outcome {
     let Some(approved) = &args.goal.approve else {
         if app.verbosity >= 0 {
-            output::say(&format!(
-                "nothing is written; if this is what you want, say so: the same command with --approve {hash}"
+            output::report(&format!(
+                "nothing is written; to approve, repeat the command with --approve {hash}"
             ));
         }
         return Ok(Exit::WaitingForDecision);
@@ -189,7 +189,7 @@ fn decide(
     }
     std::fs::write(&file, text).map_err(failed)?;
     if app.verbosity >= 0 {
-        output::say(&format!("{path} is written; run it: plue run {path}"));
+        output::report(&format!("{path} is written; run it: plue run {path}"));
     }
     Ok(Exit::Ok)
 }
@@ -217,9 +217,9 @@ fn read(path: &Path) -> Result<String, Failure> {
 
 /// The workflow of an answer: the last fenced block that can be one, else all of it.
 fn workflow_text(answer: &str) -> String {
-    let said = said(answer).unwrap_or_else(|| answer.to_owned());
+    let text = last_text(answer).unwrap_or_else(|| answer.to_owned());
     let (mut blocks, mut open): (Vec<String>, Option<String>) = (Vec::new(), None);
-    for line in said.lines() {
+    for line in text.lines() {
         let fence = line.trim().strip_prefix("```");
         match (&mut open, fence) {
             (None, Some("yaml" | "yml" | "json" | "")) => open = Some(String::new()),
@@ -234,12 +234,12 @@ fn workflow_text(answer: &str) -> String {
             (None, _) => {}
         }
     }
-    blocks.pop().unwrap_or(said)
+    blocks.pop().unwrap_or(text)
 }
 
-/// The text of the last message that an assistant said, of one message or of a transcript with one on
-/// each line.
-fn said(answer: &str) -> Option<String> {
+/// The text of the last message of the assistant, of one message or of a transcript with one on each
+/// line.
+fn last_text(answer: &str) -> Option<String> {
     let whole = serde_json::from_str::<Json>(answer).ok().into_iter();
     let lines = answer.lines().filter_map(|line| serde_json::from_str::<Json>(line).ok());
     let mut messages = whole.chain(lines).filter_map(|message| {
@@ -254,8 +254,8 @@ fn said(answer: &str) -> Option<String> {
     messages.next_back()
 }
 
-/// The workflow with its goal, and its name. Its text stays as the model wrote it; a goal is put before
-/// it where it says none.
+/// The workflow with its goal, and its name. Its text stays as the model wrote it; a missing goal is
+/// put before it.
 fn with_goal(text: &str, goal: &str, from: &str) -> Result<(String, String), Failure> {
     let read = |text: &str| {
         plue_spec::workflow::read(from, text.as_bytes(), Format::Yaml)

@@ -1,4 +1,4 @@
-//! `plue plan --verify RUN`: is the plan of a run still what its sources say?
+//! `plue plan --verify RUN`: whether the sources of a run still give its plan.
 //!
 //! The run's commit is tried first, then the work tree: a run of changed files that were never
 //! committed can only be derived again as long as they lie there.
@@ -22,7 +22,7 @@ use crate::{
     render, sources, wiring,
 };
 
-/// What a run was made from.
+/// Sources of a recorded run.
 struct Recorded {
     run: StoredRun,
     plan: Plan,

@@ -1,4 +1,4 @@
-//! Recorded answers beside the cases of a prompt, `NAME.answers.json`: a transcript for each case.
+//! Recorded answers of the cases of a prompt, in `NAME.answers.json`: a transcript for each case.
 //!
 //! Must not hold a key or the model's reasoning: the file is committed with its prompt.
 
@@ -38,11 +38,11 @@ struct File {
 // === impl Recorded ===
 
 impl Recorded {
-    /// The file beside a file of cases. `folder`: the place that `cases` is relative to.
+    /// The answers of a file of cases. `folder`: the place that `cases` is relative to.
     ///
     /// # Errors
     /// It is there and cannot be read.
-    pub(super) fn beside(folder: &Path, cases: &str) -> Result<Self, Failure> {
+    pub(super) fn of_cases(folder: &Path, cases: &str) -> Result<Self, Failure> {
         let name = cases.strip_suffix(".cases.json").or_else(|| cases.strip_suffix(".json"));
         let shown = format!("{}.answers.json", name.unwrap_or(cases));
         let path = folder.join(&shown);

@@ -28,7 +28,7 @@ pub(super) fn run(args: &RenderArgs, app: &App) -> Outcome {
     let partials = place.partials(&prompt).map_err(home)?;
     let rendered = prompt.render(&inputs, &partials);
     let mut rendered = rendered.map_err(|problems| {
-        // What is wrong with the inputs has no place of its own.
+        // Problems of the inputs have no location.
         let placed = problems.into_iter().map(|problem| match problem.span {
             Some(_) => problem,
             None => problem.at(Span::at(text.file.as_str(), 1, 1)),
@@ -42,7 +42,7 @@ pub(super) fn run(args: &RenderArgs, app: &App) -> Outcome {
     Ok(Exit::Ok)
 }
 
-/// What `--data` holds, with what `--input` says over it.
+/// The values of `--data`, overridden by `--input`.
 fn inputs(args: &RenderArgs, prompt: &PromptFile) -> Result<Map<String, Json>, Failure> {
     let mut inputs = match &args.data {
         Some(path) => read(path)?,

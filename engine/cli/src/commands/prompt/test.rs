@@ -1,4 +1,4 @@
-//! `plue prompt test`: prompts against the example cases that lie beside them.
+//! `plue prompt test`: prompts against their example cases.
 //!
 //! Answers come from a recording; `--live` and `--record` ask Claude.
 
@@ -38,7 +38,7 @@ use crate::{
     render, wiring,
 };
 
-/// What follows the name of a prompt in the name of the file of its cases.
+/// Ending of the file of cases, after the name of the prompt.
 const ENDING: &str = ".cases.json";
 /// Hint for a case without a usable answer.
 const RECORD: &str = "ask Claude with `--record`, which costs money and stores the answer";
@@ -82,7 +82,7 @@ pub(super) fn run(args: &TestArgs, app: &App) -> Outcome {
             let asked = args.record || args.live;
             let spent = if asked { format!("; {} spent", asker.spent()) } else { String::new() };
             let passed = count - failed;
-            output::say(&format!("{count} cases: {passed} passed, {failed} failed{spent}"));
+            output::report(&format!("{count} cases: {passed} passed, {failed} failed{spent}"));
         }
     }
     Ok(match failed {
@@ -100,7 +100,7 @@ impl Testing<'_> {
             let path = path.display().to_string();
             let bytes = read(Path::new(&path))?;
             let cases = Cases::parse(&path, &bytes).map_err(Failure::invalid)?;
-            let recorded = Recorded::beside(Path::new(""), &path)?;
+            let recorded = Recorded::of_cases(Path::new(""), &path)?;
             let mut file = CasesFile { path, cases, recorded };
             for case in file.cases.0.clone() {
                 let text = alone(&case, &file.path)?;
@@ -121,11 +121,11 @@ impl Testing<'_> {
             Ok(text) => text,
             Err(problem) => return Err(Failure::invalid(vec![problem])),
         };
-        let beside = text.file.strip_suffix(".md").unwrap_or(&text.file);
-        let path = format!("{beside}{ENDING}");
+        let stem = text.file.strip_suffix(".md").unwrap_or(&text.file);
+        let path = format!("{stem}{ENDING}");
         let bytes = if text.origin == TextOrigin::Shipped {
             None
-        } else if place.beside.is_some() {
+        } else if place.folder.is_some() {
             Some(read(Path::new(&path))?)
         } else {
             match place.content(&path, MAX_FILE_BYTES).map_err(|error| unreadable(&error))? {
@@ -137,8 +137,8 @@ impl Testing<'_> {
             return Err(Failure::not_found(format!("the prompt `{named}` has no cases"))
                 .hint(format!("write {path}; see docs/reference/prompts.md")));
         };
-        let folder = if place.beside.is_some() { Path::new("") } else { &place.repo };
-        let recorded = Recorded::beside(folder, &path)?;
+        let folder = if place.folder.is_some() { Path::new("") } else { &place.repo };
+        let recorded = Recorded::of_cases(folder, &path)?;
         let cases = Cases::parse(&path, &bytes).map_err(Failure::invalid)?;
         let mut file = CasesFile { path, cases, recorded };
         for case in file.cases.0.clone() {

@@ -14,7 +14,7 @@ use crate::{
 /// `plue repo confirm`
 #[derive(Debug, Args)]
 pub struct ConfirmArgs {
-    /// The watched repository
+    /// Name of the watched repository
     #[arg(value_name = "OWNER/NAME")]
     pub name: String,
     /// The forge's id of the repository that was refused, as `plue repo list` shows it
@@ -33,7 +33,7 @@ pub(super) fn run(args: &ConfirmArgs, app: &App) -> Outcome {
             }
             _ => error.into(),
         })?;
-        output::say(&format!(
+        output::report(&format!(
             "{name} is the repository with the id {id} now; send what was refused again"
         ));
         Ok(Exit::Ok)

@@ -34,7 +34,7 @@ const DATABASES: &str = "hook-databases";
 /// `plue repo received`
 #[derive(Debug, Args)]
 pub struct ReceivedArgs {
-    /// The repository's hook
+    /// Hook of the pushed repository
     #[arg(value_name = "HOOK")]
     pub hook: String,
     /// Only check that a push would be taken in
@@ -165,7 +165,7 @@ fn unwatched(why: &str) -> Failure {
     )
 }
 
-/// Writes the address of the database beside the state, if it is another one than that of the state.
+/// Stores the address of the database in the state directory, if it is not the one of that directory.
 fn remember_database(hook: &str, app: &App) -> Result<(), Failure> {
     let file = database_file(hook, app);
     let Some(url) = &app.loaded.config.database else {

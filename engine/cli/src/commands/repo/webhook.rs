@@ -17,7 +17,7 @@ use crate::{
 /// `plue repo webhook`
 #[derive(Debug, Args)]
 pub struct WebhookArgs {
-    /// The repository
+    /// Name of the repository
     #[arg(value_name = "OWNER/NAME")]
     pub name: String,
     /// Read the secret from this file instead of making one; two lines are two secrets, so that one can
@@ -35,7 +35,7 @@ pub(super) fn run(args: &WebhookArgs, app: &App) -> Outcome {
         let unknown = |error| Failure::from(error).hint_if_not_found("see `plue repo list`");
         let secret = set.map_err(unknown)?.secret;
         let path = args.name.replace('/', "%2F");
-        output::say(&format!("webhooks of {} are POST /webhooks/in/{path}/NAME", args.name));
+        output::report(&format!("webhooks of {} are POST /webhooks/in/{path}/NAME", args.name));
         if let Some(secret) = secret {
             output::line(&secret)?;
         }

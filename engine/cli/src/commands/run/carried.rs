@@ -173,7 +173,7 @@ fn print_carried(earlier: &Earlier, files: usize) {
         1 => "; 1 missing artifact is put back".to_owned(),
         files => format!("; {files} missing artifacts are put back"),
     };
-    output::say(&format!("outputs of {steps} are those of run {}{put_back}", earlier.run));
+    output::report(&format!("outputs of {steps} are those of run {}{put_back}", earlier.run));
 }
 
 fn print_missing(selection: &Selection<'_>, earlier: Option<&Earlier>) {
@@ -187,8 +187,8 @@ fn print_missing(selection: &Selection<'_>, earlier: Option<&Earlier>) {
         None => format!("no earlier run of this plan has outputs of {steps}"),
         Some(earlier) => format!("run {} has no outputs of {steps}", earlier.run),
     };
-    output::say(&format!("{nothing}; a step that reads them fails"));
-    output::say("  run the whole workflow once, or name a run that has them: --carry RUN");
+    output::report(&format!("{nothing}; a step that reads them fails"));
+    output::report("  run the whole workflow once, or name a run that has them: --carry RUN");
 }
 
 fn listed<'a>(steps: impl Iterator<Item = &'a StepId>) -> String {

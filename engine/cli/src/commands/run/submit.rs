@@ -8,8 +8,8 @@ use plue_runtime::Ids;
 use serde_json::Value as Json;
 
 use crate::{
-    app::App, args::RunArgs, attend::Attendance, connect::Connection, exit::Exit, failure::Failure,
-    follow::Until, output, terminal::Style,
+    app::App, args::RunArgs, attach::AttachedRun, connect::Connection, exit::Exit,
+    failure::Failure, follow::Until, output, terminal::Style,
 };
 
 /// Submits a run and follows it; returns its id with the exit code of its end.
@@ -39,11 +39,11 @@ pub(super) async fn submit(
     let run = client.runs().submit(&request, &Ids::random().text()).await?;
     if app.verbosity >= 0 {
         let word = app.stderr.paint(Style::Bold, "run").to_string();
-        output::say(&format!("{word} {} · plan {} · run {}", run.workflow, run.plan, run.id));
+        output::report(&format!("{word} {} · plan {} · run {}", run.workflow, run.plan, run.id));
     }
     let until = if args.no_wait || args.no_input { Until::Asked } else { Until::End };
-    let attendance = Attendance::new(app, connection, &run.id).await?;
-    let exit = attendance.attend(Default::default(), until).await?;
+    let attached = AttachedRun::new(app, connection, &run.id).await?;
+    let exit = attached.wait(Default::default(), until).await?;
     Ok((run.id, exit))
 }
 

@@ -1,5 +1,5 @@
-//! From `[login]` of the configuration to how people log in. Whatever is missing or odd is said before
-//! the server listens, and nobody is let in by a rule that was not understood.
+//! From `[login]` of the configuration to the login of a server. Incomplete or unknown settings refuse
+//! the start, so that no rule is ever misread.
 
 use plue_api::{
     Login, Role,
@@ -19,7 +19,7 @@ const MAX_RULES: usize = 1_000;
 /// Bytes of a file with a secret.
 const MAX_SECRET: u64 = 16 * 1024;
 
-/// How people log in to the server at this address; nothing if no issuer is set.
+/// The login of the server at this address; `None` if no issuer is set.
 pub(super) fn login(
     config: &LoginConfig,
     address: &str,
@@ -38,7 +38,7 @@ pub(super) fn login(
     let client_id = client_id
         .ok_or_else(|| missing("login.client_id", "the issuer gives one for each client"))?;
     if config.rules.is_empty() {
-        return Err(missing("login.rules", "nobody could log in")
+        return Err(missing("login.rules", "no user could log in")
             .hint("[[login.rules]] with group, email or subject, role, and perhaps repo"));
     }
     if config.rules.len() > MAX_RULES {
@@ -119,8 +119,8 @@ mod tests {
             (r#"{group = "a", role = "root"}"#, "no role"),
             (r#"{group = "a", role = "admin", repo = "*"}"#, "expected owner/name"),
         ] {
-            let said = refusal(&config(rules)).unwrap();
-            assert!(said.contains(why), "{rules}: {said}");
+            let message = refusal(&config(rules)).unwrap();
+            assert!(message.contains(why), "{rules}: {message}");
         }
     }
 
@@ -139,8 +139,8 @@ mod tests {
                 "client_secret_file /no/where",
             ),
         ] {
-            let said = refusal(&half).unwrap();
-            assert!(said.contains(why), "{why}: {said}");
+            let message = refusal(&half).unwrap();
+            assert!(message.contains(why), "{why}: {message}");
         }
         let none = login(&LoginConfig::default(), "http://127.0.0.1:1", Clock::real());
         assert!(none.unwrap().is_none());

@@ -2,11 +2,11 @@
 
 use super::Language;
 
-/// One template.
+/// A template that ships with plue.
 #[derive(Debug)]
 pub(super) struct Template {
     pub(super) name: &'static str,
-    /// The name of its workflow when nobody gives another.
+    /// Default name of its workflow.
     pub(super) plan_name: &'static str,
     pub(super) description: &'static str,
     /// Parameters with their defaults.
@@ -80,7 +80,7 @@ pub(super) const ALL: &[Template] = &[
     Template {
         name: "pipeline",
         plan_name: "pipeline",
-        description: "Agents one after the other, as --step says",
+        description: "Agents one after the other, one for each --step",
         parameters: &[],
         texts: None,
     },

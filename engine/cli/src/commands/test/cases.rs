@@ -12,13 +12,13 @@ use crate::failure::Failure;
 /// Bytes of a file of cases at most.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
-/// One case.
+/// A case of a step.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Case {
-    /// What it is called.
+    /// Printed with each problem.
     pub(super) name: String,
-    /// What the expressions of the step can read.
+    /// Values that the expressions of the step can read.
     #[serde(default)]
     pub(super) given: Given,
     /// Expected of what the step is given; what is not named is not looked at.
@@ -39,7 +39,7 @@ pub(super) struct Given {
     attempt: Option<u32>,
 }
 
-/// A step before.
+/// An ended step that the tested one reads.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Ended {
@@ -84,7 +84,7 @@ impl Given {
         serde_json::to_value(event).map_err(|error| Failure::infrastructure(&error))
     }
 
-    /// What expressions see, beside the event.
+    /// The scope of expressions, without the event.
     pub(super) fn scope(&self) -> Scope<'_> {
         let scope = Scope::new().turn(self.visit.unwrap_or(1), self.attempt.unwrap_or(1));
         self.steps.iter().fold(scope, |scope, (id, ended)| {

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use crate::failure::Failure;
 
-/// What the step puts out, given these variables; or why it fails.
+/// The output of the step with these variables; the inner error is the reason of its failure.
 pub(super) fn output(
     step: &Step,
     env: BTreeMap<String, String>,
@@ -21,11 +21,11 @@ pub(super) fn output(
         .map_err(|problem| Failure::invalid(vec![problem]))?;
     let file = folder.path().join("step.plue.json");
     std::fs::write(&file, &plan.bytes).map_err(|error| Failure::infrastructure(&error))?;
-    let said = plue(folder.path(), &["run", "step.plue.json", "--quiet"])?;
+    let ran = plue(folder.path(), &["run", "step.plue.json", "--quiet"])?;
     let status = plue(folder.path(), &["status", "last", "--output", "json"])?;
     let Ok(status) = serde_json::from_slice::<Json>(&status.stdout) else {
-        let said = String::from_utf8_lossy(&said.stderr).trim().to_owned();
-        return Err(Failure::usage(format!("step `{}` cannot run by itself: {said}", step.id)));
+        let reason = String::from_utf8_lossy(&ran.stderr).trim().to_owned();
+        return Err(Failure::usage(format!("step `{}` cannot run by itself: {reason}", step.id)));
     };
     let row = status.pointer("/steps/0").cloned().unwrap_or_default();
     if row.get("status").and_then(Json::as_str) == Some("success") {

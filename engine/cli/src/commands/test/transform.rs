@@ -30,7 +30,7 @@ use crate::{
     sources, wiring,
 };
 
-/// Fields of steps that hold values, beside `env`.
+/// Fields of steps that hold values, except `env`.
 const VALUES: [&str; 9] =
     ["name", "prompt", "message", "inputs", "plan", "url", "headers", "body", "config"];
 
@@ -60,12 +60,12 @@ pub(super) fn run(args: &TransformArgs, app: &App) -> Outcome {
         for record in document.cases.iter().filter(|record| !record.passed) {
             for problem in &record.problems {
                 let problem = crate::terminal::sanitize(problem, false);
-                output::say(&format!("case `{}`: {problem}", record.case));
+                output::report(&format!("case `{}`: {problem}", record.case));
             }
         }
         if app.verbosity >= 0 {
             let count = document.cases.len();
-            output::say(&format!("{count} cases: {} passed, {failed} failed", count - failed));
+            output::report(&format!("{count} cases: {} passed, {failed} failed", count - failed));
         }
     }
     Ok(if failed == 0 { Exit::Ok } else { Exit::RunFailed })
@@ -74,14 +74,14 @@ pub(super) fn run(args: &TransformArgs, app: &App) -> Outcome {
 async fn plans(args: &TransformArgs, app: &App) -> Result<Vec<Plan>, Failure> {
     let place = sources::select(app, args.source.repo.as_deref(), [args.workflow.as_str()])?;
     let session = sources::start(app, &place)?;
-    let (files, occasion) = tokio::join!(
+    let (files, context) = tokio::join!(
         session.files(&place.targets),
         session.context(sources::requested(app, &args.source))
     );
-    let (files, occasion) = (files?, occasion?);
+    let (files, context) = (files?, context?);
     let mut plans = Vec::new();
     for file in files {
-        match session.plans(&file, &occasion).await {
+        match session.plans(&file, &context).await {
             Ok(evaluated) => {
                 let found = evaluated.workflows.iter().map(|one| one.hashed.plan.clone());
                 plans.extend(found);
@@ -109,7 +109,7 @@ fn find<'p>(plans: &'p [Plan], id: &str) -> Result<(&'p Plan, &'p Step), Failure
     })
 }
 
-/// What is not as the case expects.
+/// Differences from the expectations of the case.
 fn judge(plan: &Plan, step: &Step, case: &Case) -> Result<Vec<String>, Failure> {
     let event = case.given.event()?;
     let inputs = inputs(plan, &case.given.inputs);
@@ -150,7 +150,7 @@ fn plain_env(plan: &Plan, step: &Step) -> Json {
     Json::Object(plain.map(|(name, value)| (name.clone(), value.0.clone())).collect())
 }
 
-/// What the step is given, by field, and its variables; or which value cannot be computed.
+/// The inputs of the step by field, and its variables; an error names the value that cannot be computed.
 fn given(
     plan: &Plan,
     step: &Step,

@@ -14,7 +14,7 @@ use crate::failure::codes;
 const COMPILE: &str = "import sys\ntry:\n compile(sys.stdin.buffer.read(), '<step>', 'exec')\n\
                        except (SyntaxError, ValueError) as e:\n print(e, file=sys.stderr)\n sys.exit(1)";
 /// Characters of a checker's error message that are kept.
-const MAX_SAID: usize = 300;
+const MAX_MESSAGE: usize = 300;
 /// The limits of one check. The answer is not read; complaints have a limit of their own.
 const LIMITS: ProcessLimits = ProcessLimits {
     answer: Budget { bytes: 64 * 1024, items: u64::MAX, steps: u64::MAX },
@@ -35,19 +35,19 @@ pub(super) fn problems(plan: &Plan, places: &SourceMap, repo: &Path) -> Vec<Diag
 }
 
 fn of_step(step: &Step, repo: &Path) -> Option<Diagnostic> {
-    let broken = |what: &str, said: String| {
-        let message = format!("step `{}`: the {what} does not parse: {said}", step.id);
+    let broken = |what: &str, complaint: String| {
+        let message = format!("step `{}`: the {what} does not parse: {complaint}", step.id);
         Diagnostic::error(codes::STEP_CODE, message)
     };
     match &step.action {
         Action::Bash(bash) => {
-            let said = refusal(&bash.shell, &["-n"], &bash.run)?;
-            Some(broken("command", said))
+            let message = refusal(&bash.shell, &["-n"], &bash.run)?;
+            Some(broken("command", message))
         }
         Action::Python(python) => match (&python.code, &python.script) {
             (Some(code), _) => {
-                let said = refusal("python3", &["-I", "-c", COMPILE], code)?;
-                Some(broken("code", said))
+                let message = refusal("python3", &["-I", "-c", COMPILE], code)?;
+                Some(broken("code", message))
             }
             (None, Some(script)) => {
                 let folder =
@@ -75,11 +75,11 @@ fn of_step(step: &Step, repo: &Path) -> Option<Diagnostic> {
 /// passes or the checker cannot be started.
 fn refusal(program: &str, args: &[&str], text: &str) -> Option<String> {
     let check = Program::new(program, LIMITS).args(args).input(text.as_bytes().to_vec());
-    let said = match check.read_blocking() {
+    let message = match check.read_blocking() {
         Ok(_) | Err(ProcessError::Start { .. }) => return None,
         Err(error) => error.to_string(),
     };
-    Some(said.chars().take(MAX_SAID).collect())
+    Some(message.chars().take(MAX_MESSAGE).collect())
 }
 
 #[cfg(test)]
@@ -88,17 +88,17 @@ mod tests {
 
     #[test]
     fn endless_checks_are_refused() {
-        let said = refusal("bash", &["-c", "while :; do echo; done"], "").unwrap();
-        assert!(said.contains("budget exhausted: more than 65536 bytes"), "{said}");
+        let message = refusal("bash", &["-c", "while :; do echo; done"], "").unwrap();
+        assert!(message.contains("budget exhausted: more than 65536 bytes"), "{message}");
     }
 
     #[test]
     fn complaints_are_repeated_and_absent_programs_check_nothing() {
         assert_eq!(refusal("bash", &["-n"], "echo hello"), None);
-        let said = refusal("bash", &["-n"], "if true; then").unwrap();
-        assert!(said.contains("syntax error"), "{said}");
-        let said = refusal("python3", &["-I", "-c", COMPILE], "def").unwrap();
-        assert!(said.contains("invalid syntax"), "{said}");
+        let message = refusal("bash", &["-n"], "if true; then").unwrap();
+        assert!(message.contains("syntax error"), "{message}");
+        let message = refusal("python3", &["-I", "-c", COMPILE], "def").unwrap();
+        assert!(message.contains("invalid syntax"), "{message}");
         assert_eq!(refusal("no-such-program-here", &[], ""), None);
     }
 }

@@ -16,12 +16,12 @@ pub(super) async fn checks(app: &App) -> [Check; 2] {
 async fn local(app: &App) -> Check {
     const WHAT: &str = "pool: local";
     let config = &app.loaded.config.pools.local;
-    let Some(options) = config.walls(true) else {
+    let Some(options) = config.sandbox(true) else {
         return Check::warn(
             WHAT,
             "off: on a server, steps run as its user and read what it may read",
             "pools.local.mode",
-            "set pools.local.mode = \"auto\" to run them behind walls",
+            "set pools.local.mode = \"auto\" to isolate them",
         );
     };
     let fix = match options.required {
@@ -33,23 +33,23 @@ async fn local(app: &App) -> Check {
     };
     let environment = app.environment.of_steps(&app.loaded.config.runner.env);
     let make = |binary, runners| Sandbox::own(options, environment, binary, runners);
-    tried((WHAT, "on a server, steps of own commits are walled off"), fix, app, make).await
+    tried((WHAT, "on a server, steps of own commits are isolated"), fix, app, make).await
 }
 
 /// Isolation of runs of forks; a warning if `pools.untrusted.mode` is off.
 async fn untrusted(app: &App) -> Check {
     const WHAT: &str = "pool: untrusted";
-    let Some(options) = app.loaded.config.pools.untrusted.walls() else {
+    let Some(options) = app.loaded.config.pools.untrusted.sandbox() else {
         return Check::warn(
             WHAT,
             "off: what a maintainer allows of a fork runs as this user",
             "pools.untrusted.mode",
-            "set pools.untrusted.mode = \"auto\" to run it behind walls",
+            "set pools.untrusted.mode = \"auto\" to isolate it",
         );
     };
     let fix = "changes from forks wait until this works; other runs do not need it";
     let make = |binary, runners| Sandbox::untrusted(options, binary, runners);
-    tried((WHAT, "steps of forks can be walled off"), fix, app, make).await
+    tried((WHAT, "steps of forks can be isolated"), fix, app, make).await
 }
 
 async fn tried(
@@ -61,9 +61,9 @@ async fn tried(
     let binary = app.program(app.loaded.config.runner.binary.as_deref(), "plue-runner");
     // Looking must not change anything: the state directory may not be there yet.
     let place = Path::new("/tmp").join(format!("plue-doctor-{}", Ids::random().text()));
-    let walls = make(binary, place.join("runners"));
+    let sandbox = make(binary, place.join("runners"));
     let how = "plue-runner was started in bubblewrap";
-    let checked = walls.check(&Clock::real()).await;
+    let checked = sandbox.check(&Clock::real()).await;
     let _of_no_use = std::fs::remove_dir_all(&place);
     match checked {
         Ok(open) if open.is_empty() => Check::ok(what, works, how),

@@ -1,7 +1,5 @@
-//! `plue approvals`, `plue schedules`, `plue runners`, `plue pools` and `plue usage`: what waits for
-//! people, what is due, what works, and what it cost.
-//!
-//! Only lists.
+//! `plue approvals`, `plue schedules`, `plue runners`, `plue pools` and `plue usage`: lists of pending
+//! decisions, due times, runners, pools and costs.
 
 use clap::{Args, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
@@ -30,13 +28,13 @@ use crate::{
 /// Period of `plue usage` without `--from`.
 const PERIOD: SignedDuration = SignedDuration::from_hours(24 * 30);
 
-/// A list of what there is.
+/// Filter and format of a list.
 #[derive(Debug, Args)]
-pub struct PlaceArgs {
+pub struct RecordListArgs {
     /// Only of this repository
     #[arg(long, value_name = "OWNER/NAME")]
     pub repo: Option<String>,
-    /// How the list is printed
+    /// Output format of the list
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 }
@@ -44,7 +42,6 @@ pub struct PlaceArgs {
 /// The owner of the sums of `plue usage`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum By {
-    /// Each repository.
     #[default]
     Repository,
     /// Each workflow of each repository.
@@ -65,15 +62,15 @@ pub struct UsageArgs {
     /// Only of this repository
     #[arg(long, value_name = "OWNER/NAME")]
     pub repo: Option<String>,
-    /// Sum up by
+    /// Owner of each sum
     #[arg(long, value_enum, default_value_t, value_name = "OWNER")]
     pub by: By,
-    /// How the list is printed
+    /// Output format of the list
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,
 }
 
-pub(super) fn approvals(args: &PlaceArgs, app: &App) -> Outcome {
+pub(super) fn approvals(args: &RecordListArgs, app: &App) -> Outcome {
     connected(app, Purpose::Read, async |connection| {
         let mut found = connection.client.lists().approvals().await?;
         found.retain(|one| args.repo.is_none() || one.repository == args.repo);
@@ -81,19 +78,19 @@ pub(super) fn approvals(args: &PlaceArgs, app: &App) -> Outcome {
     })
 }
 
-pub(super) fn schedules(args: &PlaceArgs, app: &App) -> Outcome {
+pub(super) fn schedules(args: &RecordListArgs, app: &App) -> Outcome {
     connected(app, Purpose::Read, async |connection| {
         show_schedules(connection.client.lists().schedules().await?, args, app)
     })
 }
 
-pub(super) fn runners(args: &PlaceArgs, app: &App) -> Outcome {
+pub(super) fn runners(args: &RecordListArgs, app: &App) -> Outcome {
     connected(app, Purpose::Read, async |connection| {
         show_runners(connection.client.lists().runners().await?, args, app)
     })
 }
 
-pub(super) fn pools(args: &PlaceArgs, app: &App) -> Outcome {
+pub(super) fn pools(args: &RecordListArgs, app: &App) -> Outcome {
     connected(app, Purpose::Read, async |connection| {
         show_pools(connection.client.lists().pools().await?, args, app)
     })
@@ -142,7 +139,7 @@ pub(crate) fn moment(flag: &str, text: &str) -> Result<Timestamp, Failure> {
     })
 }
 
-fn show_approvals(found: Vec<ApprovalRecord>, args: &PlaceArgs, app: &App) -> Outcome {
+fn show_approvals(found: Vec<ApprovalRecord>, args: &RecordListArgs, app: &App) -> Outcome {
     let document = Approvals { schema_version: SCHEMA_VERSION, approvals: found };
     output::list(args.output, &document, &document.approvals, || {
         let rows = document.approvals.iter().map(|one| {
@@ -160,14 +157,14 @@ fn show_approvals(found: Vec<ApprovalRecord>, args: &PlaceArgs, app: &App) -> Ou
         table::render(&head, &rows.collect::<Vec<_>>(), &app.stdout)
     })?;
     if args.output == Format::Table && app.verbosity >= 0 && !document.approvals.is_empty() {
-        output::say(
+        output::report(
             "answer with: plue approve RUN STEP, or plue reject RUN STEP; --call ID for a call",
         );
     }
     Ok(Exit::Ok)
 }
 
-fn show_schedules(found: Vec<ScheduleRecord>, args: &PlaceArgs, app: &App) -> Outcome {
+fn show_schedules(found: Vec<ScheduleRecord>, args: &RecordListArgs, app: &App) -> Outcome {
     let wanted =
         |one: &ScheduleRecord| args.repo.as_ref().is_none_or(|repo| *repo == one.repository);
     let schedules = found.into_iter().filter(wanted).collect();
@@ -188,7 +185,7 @@ fn show_schedules(found: Vec<ScheduleRecord>, args: &PlaceArgs, app: &App) -> Ou
     Ok(Exit::Ok)
 }
 
-fn show_runners(found: Vec<RunnerRecord>, args: &PlaceArgs, app: &App) -> Outcome {
+fn show_runners(found: Vec<RunnerRecord>, args: &RecordListArgs, app: &App) -> Outcome {
     let document = Runners { schema_version: SCHEMA_VERSION, runners: found };
     output::list(args.output, &document, &document.runners, || {
         let rows = document.runners.iter().map(|one| {
@@ -202,7 +199,7 @@ fn show_runners(found: Vec<RunnerRecord>, args: &PlaceArgs, app: &App) -> Outcom
     Ok(Exit::Ok)
 }
 
-fn show_pools(found: Vec<PoolRecord>, args: &PlaceArgs, app: &App) -> Outcome {
+fn show_pools(found: Vec<PoolRecord>, args: &RecordListArgs, app: &App) -> Outcome {
     let document = Pools { schema_version: SCHEMA_VERSION, pools: found };
     output::list(args.output, &document, &document.pools, || {
         let rows = document.pools.iter().map(|one| {

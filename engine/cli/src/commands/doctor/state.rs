@@ -1,4 +1,4 @@
-//! Directories, configuration, database.
+//! Checks of the state directory, disk, configuration, database and object store.
 
 use std::path::Path;
 
@@ -67,10 +67,10 @@ pub(super) fn configuration(app: &App) -> Check {
         .origins
         .values()
         .filter_map(|origin| match origin {
-            crate::config::Origin::File(path) => Some(path.display().to_string()),
-            crate::config::Origin::Default
-            | crate::config::Origin::Variable(_)
-            | crate::config::Origin::Flag(_) => None,
+            crate::config::ValueOrigin::File(path) => Some(path.display().to_string()),
+            crate::config::ValueOrigin::Default
+            | crate::config::ValueOrigin::Variable(_)
+            | crate::config::ValueOrigin::Flag(_) => None,
         })
         .collect();
     let files: Vec<_> = files.into_iter().collect();

@@ -26,7 +26,7 @@ use crate::{
 
 mod summary;
 
-/// Interrupts of the person at the terminal, and of whoever stops the process.
+/// Interrupts from the terminal, and signals that stop the process.
 struct Interrupts {
     int: Signal,
     term: Signal,
@@ -84,14 +84,14 @@ pub enum Begin {
 }
 
 /// The display of a run that a command has started, and its driver if that is this process.
-pub struct Attendance<'a> {
+pub struct AttachedRun<'a> {
     app: &'a App,
     run: String,
-    attended: Attended<'a>,
+    attached: Attached<'a>,
 }
 
 /// The place where the run is driven.
-enum Attended<'a> {
+enum Attached<'a> {
     /// This process drives it.
     Driven { machine: &'a Machine, driven: Driven<'a> },
     /// An engine of a server drives it.
@@ -106,28 +106,28 @@ struct Driven<'a> {
     display: Display<'a, io::Stderr>,
 }
 
-// === impl Attendance ===
+// === impl AttachedRun ===
 
-impl<'a> Attendance<'a> {
+impl<'a> AttachedRun<'a> {
     /// Prepares the display of a run.
     ///
     /// # Errors
     /// The run cannot be read.
     pub async fn new(app: &'a App, connection: &'a Connection, run: &str) -> Result<Self, Failure> {
-        let attended = match connection.machine() {
+        let attached = match connection.machine() {
             Some(machine) => {
                 let driven = Driven::new(app, machine.engine()?, RunId::new(run)).await?;
-                Attended::Driven { machine, driven }
+                Attached::Driven { machine, driven }
             }
             None => {
                 let client = &connection.client;
                 let status = client.runs().status(run).await?;
                 let names = status.steps.iter().map(|step| step.step.as_str());
                 let live = Live::new(io::stderr(), app.stderr, names, app.verbosity < 0);
-                Attended::Followed { client, follower: Follower::new(client, run, live) }
+                Attached::Followed { client, follower: Follower::new(client, run, live) }
             }
         };
-        Ok(Self { app, run: run.to_owned(), attended })
+        Ok(Self { app, run: run.to_owned(), attached })
     }
 
     /// Skips the present attempts and steps: a reopened run is shown from here.
@@ -135,11 +135,11 @@ impl<'a> Attendance<'a> {
     /// # Errors
     /// The run cannot be read.
     pub async fn skip_past(&mut self) -> Result<(), Failure> {
-        match &mut self.attended {
-            Attended::Driven { driven, .. } => {
+        match &mut self.attached {
+            Attached::Driven { driven, .. } => {
                 driven.display.skip_past().await.map_err(|error| from_store(&error))
             }
-            Attended::Followed { follower, .. } => follower.skip_past().await,
+            Attached::Followed { follower, .. } => follower.skip_past().await,
         }
     }
 
@@ -148,10 +148,10 @@ impl<'a> Attendance<'a> {
     ///
     /// # Errors
     /// The run cannot be driven or followed. It is safe in the store then.
-    pub async fn attend(self, secrets: GivenSecrets, until: Until) -> Outcome {
-        let Self { app, run, attended } = self;
-        match attended {
-            Attended::Driven { machine, driven } => {
+    pub async fn wait(self, secrets: GivenSecrets, until: Until) -> Outcome {
+        let Self { app, run, attached } = self;
+        match attached {
+            Attached::Driven { machine, driven } => {
                 let secrets = machine.remembered(app, &run, secrets).await?;
                 let begin = match until {
                     Until::End => Begin::Drive,
@@ -159,7 +159,7 @@ impl<'a> Attendance<'a> {
                 };
                 driven.drive(app, begin, secrets).await
             }
-            Attended::Followed { client, mut follower } => {
+            Attached::Followed { client, mut follower } => {
                 let status = follower.until(until).await?;
                 summary::of_server(app, client, &status).await
             }
@@ -225,7 +225,7 @@ pub fn is_limit(reason: &str) -> bool {
     plue_llm::codes::limit(reason).is_some()
 }
 
-/// How a run's end becomes the end of the process.
+/// The exit code for the status of a run.
 #[must_use]
 pub fn exit_of(status: RunStatus) -> Exit {
     match status {
@@ -237,7 +237,7 @@ pub fn exit_of(status: RunStatus) -> Exit {
     }
 }
 
-/// Shows the run until it has ended and everything was shown; tells whether somebody interrupted it.
+/// Shows the run until it has ended and everything was shown; returns whether it was interrupted.
 async fn watch<W: io::Write>(
     mut handle: RunHandle,
     mut display: Display<'_, W>,
@@ -245,7 +245,7 @@ async fn watch<W: io::Write>(
 ) -> Result<(RunStatus, bool), Failure> {
     let canceller = handle.canceller();
     let mut trouble = handle.trouble();
-    // Not a closed pipe, which is how a reader says that it has seen enough.
+    // A closed pipe is no error: the reader has seen enough.
     let mut unwritten = None;
     let (mut status, mut showing, mut count) = (None::<RunStatus>, true, 0_u32);
     loop {
@@ -261,7 +261,7 @@ async fn watch<W: io::Write>(
         tokio::select! {
             shown = display.until_end(), if showing => match shown {
                 Ok(_) => showing = false,
-                // Nobody sees it any more, but the run goes on.
+                // The output is gone, but the run continues.
                 Err(FollowError::Output(error)) => {
                     showing = false;
                     unwritten = Some(error).filter(|error| error.kind() != io::ErrorKind::BrokenPipe);
@@ -275,12 +275,12 @@ async fn watch<W: io::Write>(
                 showing &= ended.is_terminal();
             }
             Ok(()) = trouble.changed(), if status.is_none() => {
-                output::say(&words_on(trouble.borrow_and_update().as_deref()));
+                output::report(&words_on(trouble.borrow_and_update().as_deref()));
             }
             () = interrupts.next() => {
                 count += 1;
                 if count == 1 {
-                    output::say("stopping: TERM, and KILL after the grace; again to kill at once");
+                    output::report("stopping: TERM, and KILL after the grace; again to kill at once");
                 }
                 canceller.cancel("interrupt", count > 1).await;
             }

@@ -1,4 +1,4 @@
-//! An explanation for people.
+//! An explanation as text for people.
 
 use std::fmt::Write as _;
 
@@ -16,7 +16,7 @@ use crate::{
 const MAX_VALUE: usize = 120;
 
 /// The whole document as text.
-pub(super) fn told(document: &ExplainRecord, app: &App) -> String {
+pub(super) fn render(document: &ExplainRecord, app: &App) -> String {
     let mut text = Text { out: String::new(), terminal: app.stdout };
     let run = &document.run;
     let took = run.duration_ms.map_or(String::new(), |ms| format!(" in {}", span(ms)));
@@ -72,7 +72,7 @@ impl Text {
         for attempt in &story.tries {
             self.attempt(attempt, row.visit > 1);
         }
-        // One visit that ended is what the first line says.
+        // The first line covers a single ended visit.
         let visits = if row.visit > 1 { "" } else { "visit 1 ended" };
         for event in &story.events {
             if visits.is_empty() || !event.what.starts_with(visits) {
@@ -91,7 +91,7 @@ impl Text {
         }
     }
 
-    /// What it had to wait for, and which of that came last.
+    /// Adds the waits of the step, and the one that ended last.
     fn waited(&mut self, story: &Story) {
         let deps = &story.depends_on;
         let open: Vec<_> = deps.iter().filter(|dep| dep.ended_at.is_none()).collect();

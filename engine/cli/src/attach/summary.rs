@@ -1,4 +1,4 @@
-//! The end of an attended run on the terminal: last lines of failed steps, notes, the result.
+//! The end of an attached run on the terminal: last lines of failed steps, notes, the result.
 
 use plue_api::records::{StepRecord, test_results::TestsRecord, told::StatusRecord};
 use plue_client::Client;
@@ -55,7 +55,7 @@ pub(super) async fn of_machine(
         }
     }
     for note in store.outputs().notes(run).await.map_err(failed)? {
-        output::say(&format!("{}: {}", note.step, sanitize(&note.text, app.stderr.color)));
+        output::report(&format!("{}: {}", note.step, sanitize(&note.text, app.stderr.color)));
     }
     print_tests(TestsRecord::brief(store, run).await.map_err(failed)?.as_ref());
     let row = store.runs().get(run).await.map_err(failed)?;
@@ -79,7 +79,7 @@ pub(super) async fn of_server(app: &App, client: &Client, status: &StatusRecord)
         }
     }
     for note in &status.notes {
-        output::say(&format!("{}: {}", note.step, sanitize(&note.text, app.stderr.color)));
+        output::report(&format!("{}: {}", note.step, sanitize(&note.text, app.stderr.color)));
     }
     print_tests(status.tests.as_ref());
     let took = run.started_at.zip(run.ended_at).map(|(from, to)| words::duration(from, to));
@@ -92,7 +92,7 @@ pub(super) async fn of_server(app: &App, client: &Client, status: &StatusRecord)
 
 fn print_tests(results: Option<&TestsRecord>) {
     if let Some(results) = results {
-        output::say(tests(results).trim_end());
+        output::report(tests(results).trim_end());
     }
 }
 
@@ -116,14 +116,14 @@ impl Counts {
     fn print(&self, app: &App, run: &str, status: RunStatus, took: Option<String>) {
         let Self { succeeded, bad, rest } = self;
         let took = took.map_or_else(String::new, |took| format!(" in {took}"));
-        output::say(&format!(
+        output::report(&format!(
             "{} {}{took} · {succeeded} succeeded, {bad} failed, {rest} skipped or cancelled",
             app.stderr.paint(Style::Bold, "run"),
             app.stderr.paint(words::run_style(status), &status.to_string()),
         ));
         if status != RunStatus::Success {
             let why = format!("why: plue explain {run}");
-            output::say(&format!("{}", app.stderr.paint(Style::Dim, &why)));
+            output::report(&format!("{}", app.stderr.paint(Style::Dim, &why)));
         }
     }
 }
@@ -131,9 +131,9 @@ impl Counts {
 fn print_last_lines(app: &App, step: &str, bytes: Option<Vec<u8>>) {
     let Some(bytes) = bytes else { return };
     let title = format!("last lines of {step}");
-    output::say(&format!("{}", app.stderr.paint(Style::Bold, &title)));
+    output::report(&format!("{}", app.stderr.paint(Style::Bold, &title)));
     for line in String::from_utf8_lossy(&bytes).lines() {
-        output::say(&format!("  {}", sanitize(line, app.stderr.color)));
+        output::report(&format!("  {}", sanitize(line, app.stderr.color)));
     }
 }
 
@@ -175,10 +175,10 @@ fn print_dry_run(app: &App, view: &StepRecord) {
         return;
     }
     let title = format!("{} would write to the forge", view.step);
-    output::say(&format!("{}", app.stderr.paint(Style::Bold, &title)));
+    output::report(&format!("{}", app.stderr.paint(Style::Bold, &title)));
     let text = view.output.get("comment").and_then(Json::as_str).unwrap_or_default();
     for line in text.lines() {
-        output::say(&format!("  {}", sanitize(line, app.stderr.color)));
+        output::report(&format!("  {}", sanitize(line, app.stderr.color)));
     }
     let text_at = |name: &str| view.output.get(name).and_then(Json::as_str);
     let mut lines = Vec::new();
@@ -194,6 +194,6 @@ fn print_dry_run(app: &App, view: &StepRecord) {
         lines.extend(labels.map(|label| format!("{change} label {label}")));
     }
     for line in lines {
-        output::say(&format!("  {}", sanitize(&line, app.stderr.color)));
+        output::report(&format!("  {}", sanitize(&line, app.stderr.color)));
     }
 }

@@ -13,7 +13,7 @@ use crate::{app::App, args::Command};
 /// The form of a server's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// One line for people.
     Text,
     /// An object of JSON in each line.
     Json,
