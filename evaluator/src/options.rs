@@ -43,7 +43,7 @@ impl HashSeed {
     }
 }
 
-/// Parsed command line.
+/// The command line of the evaluator.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options {
     /// `--hash-seed A|B|NUMBER`, the number from 1 to 4294967295.

@@ -25,7 +25,7 @@ pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
     py.import("sys")?.getattr("modules")?.set_item(NAME, globals)
 }
 
-/// Runs the file.
+/// Runs the workflow file.
 pub(crate) fn evaluate(py: Python<'_>, request: &EvalRequest) -> (EvalOutcome, String) {
     let source = request.sources.get(&request.entry).map_or(&[][..], |bytes| &bytes.0);
     let run = || -> PyResult<String> {

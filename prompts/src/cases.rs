@@ -30,7 +30,7 @@ pub struct Case {
 /// Expected result of a case.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Expected {
-    /// Exactly this text.
+    /// The rendered text equals this one.
     Render(String),
     /// A text that holds all of these.
     Contains(Vec<String>),

@@ -32,8 +32,8 @@ plue_plan::error_codes! {
     MORE_PROBLEMS = "PLUE-T0027", "there are more problems than are listed";
     UNKNOWN_PROMPT = "PLUE-T0028", "there is no prompt of this name";
     UNREADABLE = "PLUE-T0029", "a prompt or role file cannot be read as text";
-    BAD_CASES = "PLUE-T0030", "the file of example cases beside a prompt does not fit";
-    CASE_FAILED = "PLUE-T0031", "a prompt does not give what its example case says";
+    BAD_CASES = "PLUE-T0030", "the file of example cases next to a prompt does not fit";
+    CASE_FAILED = "PLUE-T0031", "a prompt does not give the text that its example case expects";
     NO_RECORDING = "PLUE-T0032", "a case of a prompt has no answer that was recorded for its request";
 }
 

@@ -25,7 +25,7 @@ pub struct Partials {
 // === impl Partials ===
 
 impl Partials {
-    /// An empty set.
+    /// A set without partials.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

@@ -124,7 +124,7 @@ impl Role {
 // === impl Roles ===
 
 impl Roles {
-    /// An empty set.
+    /// A set without roles.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

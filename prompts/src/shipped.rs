@@ -31,7 +31,7 @@ macro_rules! shipped {
     };
 }
 
-/// The shipped prompts.
+/// Prompts that plue ships.
 pub const LIBRARY_FILES: &[Shipped] = shipped!("library":
     "code-review",
     "fix-bug",
@@ -43,7 +43,7 @@ pub const LIBRARY_FILES: &[Shipped] = shipped!("library":
     "workflow-from-goal",
 );
 
-/// The shipped roles.
+/// Roles that plue ships.
 pub const ROLE_FILES: &[Shipped] = shipped!("roles":
     "backend",
     "builder",

@@ -42,7 +42,7 @@ use crate::{
 /// The end of a step's process, as the dispatcher saw it.
 #[derive(Debug, Clone)]
 pub(crate) struct Exited {
-    /// Status and usage.
+    /// Exit status and resource usage.
     pub(crate) reaped: Reaped,
     /// Orphans of this runner that belong to the attempt.
     pub(crate) orphans: Vec<ProcessHandle>,

@@ -36,18 +36,18 @@ struct World {
     engine: Child,
 }
 
-fn says(text: &str) -> Json {
+fn answer(text: &str) -> Json {
     json!({ "text": text, "usage": { "input_tokens": INPUT, "output_tokens": 5 } })
 }
 
 fn calls() -> Json {
-    let mut turn = says("Let me look.");
+    let mut turn = answer("Let me look.");
     turn["tool_calls"] = json!([{ "name": "bash", "input": { "command": TOOL }, "id": "toolu_A" }]);
     turn
 }
 
 fn ends() -> Json {
-    let mut turn = says("Fine.");
+    let mut turn = answer("Fine.");
     turn["expect"] = json!([
         { "path": "messages", "length": 3 },
         { "path": "messages.-1.content.0.tool_use_id", "equals": "toolu_A" },
@@ -67,7 +67,7 @@ impl World {
         Self { engine: engine.unwrap(), bench, claude, server }
     }
 
-    fn said(&self) -> String {
+    fn stderr(&self) -> String {
         fs::read_to_string(self.bench.home().join("run.log")).unwrap()
     }
 
@@ -93,14 +93,14 @@ impl World {
     async fn outage(&self, meanwhile: &str) {
         self.server.stop();
         self.bench.touch(meanwhile);
-        until(|| self.said().contains("the run waits for the database")).await;
+        until(|| self.stderr().contains("the run waits for the database")).await;
         self.server.start_again();
     }
 
     /// One call, two answers, each counted once, and a log without a doubled line.
     async fn ends_well(mut self) {
         let status = self.engine.wait().unwrap();
-        assert!(status.success(), "{}", self.said());
+        assert!(status.success(), "{}", self.stderr());
         assert_eq!(self.bench.lines("ran"), 1, "the call once");
         let state = self.claude.state();
         assert_eq!((&state["violations"], &state["requests"]), (&json!([]), &json!(2)), "{state}");
@@ -135,7 +135,7 @@ async fn postgres_restarted_under_a_tool_repeats_no_call() {
 }
 
 #[tokio::test]
-async fn postgres_restarted_in_mid_turn_counts_the_answer_once() {
+async fn a_postgres_restart_counts_the_answer_once() {
     let world = World::new(|bench| {
         let mut first = calls();
         first["gate"] = json!(bench.repo().join("answer"));
@@ -222,7 +222,7 @@ impl Viewer {
 }
 
 #[tokio::test]
-async fn row_1_18_viewers_over_a_killed_server_miss_no_line_and_double_none() {
+async fn row_1_18_viewers_of_killed_servers_see_lines_once() {
     let lines: String = (0..400).map(|n| format!("line {n}\n")).collect();
     let bench = Bench::new(SOURCE);
     let long = || json!({ "text": lines, "chunk": 7, "delay_ms": 2, "usage": { "input_tokens": 1, "output_tokens": 1 } });

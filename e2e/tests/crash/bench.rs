@@ -25,14 +25,14 @@ pub(crate) const LOOK: Duration = Duration::from_millis(2);
 /// `plue` starts the two others, which lie in its folder.
 const PROGRAMS: [&str; 3] = ["plue", "plue-runner", "plue-evaluator"];
 
-/// A person's machine.
+/// A machine of one user, with the released programs.
 pub(crate) struct Bench {
     folder: TempDir,
 }
 
-/// What a command said.
+/// Exit status and output of a command.
 #[derive(Debug)]
-pub(crate) struct Said {
+pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
@@ -83,14 +83,14 @@ impl Bench {
         command
     }
 
-    /// A command whose words nobody reads, in the background.
+    /// Starts a command in the background, without reading its output.
     pub(crate) fn start(&self, args: &[&str]) -> Child {
         let mut command = self.command(args);
         command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
-    pub(crate) fn plue(&self, args: &[&str]) -> Said {
-        Said::of(self.command(args))
+    pub(crate) fn plue(&self, args: &[&str]) -> Ended {
+        Ended::of(self.command(args))
     }
 
     pub(crate) async fn store(&self) -> Store {
@@ -204,9 +204,9 @@ impl Bench {
     }
 }
 
-// === impl Said ===
+// === impl Ended ===
 
-impl Said {
+impl Ended {
     pub(crate) fn of(mut command: Command) -> Self {
         let output = command.output().unwrap();
         Self {
@@ -233,7 +233,7 @@ impl Said {
 const COMMIT: [&str; 6] =
     ["-c", "user.name=Ada", "-c", "user.email=ada@example.invalid", "commit", "-qmx"];
 
-/// What is in a folder, if it is one.
+/// Names of a folder's entries; none if it is no folder.
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
@@ -246,7 +246,7 @@ pub(crate) async fn until(condition: impl Fn() -> bool) {
     }
 }
 
-/// What a process has started and not waited for.
+/// Children of a process that it has not waited for.
 pub(crate) fn children(child: &Child) -> Vec<Process> {
     let pid = child.id();
     let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
@@ -259,7 +259,7 @@ pub(crate) fn kill(child: &mut Child) {
     child.wait().unwrap();
 }
 
-/// A built program. Cargo puts tests into `deps` beside the programs of the same profile.
+/// A built program. Cargo puts tests into `deps` next to the programs of the same profile.
 ///
 /// # Panics
 /// The program is not built: Cargo builds programs only for tests of their own package.

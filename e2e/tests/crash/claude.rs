@@ -18,7 +18,7 @@ use plue_testkit::scripted::Scripted;
 use rustix::process::Signal;
 use serde_json::{Value as Json, json};
 
-use crate::bench::{Bench, LOOK, Said, kill};
+use crate::bench::{Bench, Ended, LOOK, kill};
 
 /// A tool that runs until the file `go` is there.
 const TOOL: &str = "echo x >> ran; touch up; until test -e go; do sleep 0.01; done; echo after";
@@ -32,20 +32,20 @@ struct World {
 }
 
 /// A whole answer with a text.
-fn says(text: &str) -> Json {
+fn answer(text: &str) -> Json {
     json!({ "text": text, "usage": { "input_tokens": INPUT, "output_tokens": 5 } })
 }
 
 /// The same, and a call of the tool.
 fn calls() -> Json {
-    let mut turn = says("Let me look.");
+    let mut turn = answer("Let me look.");
     turn["tool_calls"] = json!([{ "name": "bash", "input": { "command": TOOL }, "id": "toolu_A" }]);
     turn
 }
 
 /// The last answer, if the request has one result of the call with this text.
 fn ends_after(result: &str) -> Json {
-    let mut turn = says("Fine.");
+    let mut turn = answer("Fine.");
     turn["expect"] = json!([
         { "path": "messages", "length": 3 },
         { "path": "messages.-1.content", "length": 1 },
@@ -79,10 +79,10 @@ impl World {
         command.spawn().unwrap()
     }
 
-    fn plue(&self, args: &[&str]) -> Said {
+    fn plue(&self, args: &[&str]) -> Ended {
         let mut command = self.bench.command(args);
         self.claude.with_key(&mut command);
-        Said::of(command)
+        Ended::of(command)
     }
 
     async fn store(&self) -> Option<Store> {
@@ -203,7 +203,7 @@ fn count(facts: &[Json], kind: &str) -> usize {
 
 #[tokio::test]
 async fn engines_killed_before_an_answer_ask_again() {
-    let world = World::new("", &[says("Fine.")]);
+    let world = World::new("", &[answer("Fine.")]);
     // Takes connections and answers nothing.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
@@ -222,7 +222,7 @@ async fn engines_killed_in_mid_stream_ask_again() {
         "text": "half ".repeat(100), "chunk": 50,
         "cut": { "after_deltas": 5, "how": "hang" }, "hang_ms": 600_000,
     });
-    let world = World::new("", &[half, says("Whole.")]);
+    let world = World::new("", &[half, answer("Whole.")]);
     let mut engine = world.start(&["run"]);
     world.calls(1).await;
     let run = world.bench.run().await;
@@ -258,7 +258,7 @@ async fn engines_killed_after_an_answer_call_once() {
 }
 
 #[tokio::test]
-async fn engines_killed_while_a_tool_runs_take_its_result() {
+async fn engines_killed_during_a_tool_take_its_result() {
     for is_over in [false, true] {
         let world = World::new("", &[calls(), ends_after("after")]);
         let mut engine = world.start(&["run"]);
@@ -283,7 +283,7 @@ async fn engines_killed_between_results_repeat_no_call() {
     let mut both = calls();
     let quick = json!({ "name": "bash", "input": { "command": "echo x >> ran; echo quick" }, "id": "toolu_B" });
     both["tool_calls"].as_array_mut().unwrap().push(quick);
-    let mut last = says("Fine.");
+    let mut last = answer("Fine.");
     last["expect"] = json!([
         { "path": "messages", "length": 3 },
         { "path": "messages.-1.content", "length": 2 },
@@ -302,7 +302,7 @@ async fn engines_killed_between_results_repeat_no_call() {
 }
 
 #[tokio::test]
-async fn engines_killed_after_the_results_ask_on_with_them() {
+async fn engines_killed_after_results_continue_with_them() {
     let half = json!({
         "text": "half ".repeat(100), "chunk": 50,
         "cut": { "after_deltas": 5, "how": "hang" }, "hang_ms": 600_000,
@@ -341,7 +341,7 @@ async fn engines_killed_in_a_replay_ask_no_model() {
 }
 
 #[tokio::test]
-async fn engines_killed_after_the_last_answer_end_the_step() {
+async fn engines_killed_after_last_answers_end_steps() {
     let world = World::with("", |bench| {
         let mut last = ends_after("after");
         last["gate"] = json!(bench.repo().join("answer"));
@@ -360,7 +360,7 @@ async fn engines_killed_after_the_last_answer_end_the_step() {
 
 #[tokio::test]
 async fn runners_killed_in_a_tool_fail_the_step() {
-    let world = World::new("", &[calls(), says("Not asked.")]);
+    let world = World::new("", &[calls(), answer("Not asked.")]);
     let mut engine = world.start(&["run"]);
     world.bench.appears("up").await;
     world.runs_on_the_runner().await;
@@ -372,7 +372,7 @@ async fn runners_killed_in_a_tool_fail_the_step() {
 }
 
 #[tokio::test]
-async fn runners_killed_in_a_tool_leave_its_result_unknown() {
+async fn runners_killed_in_tools_leave_unknown_results() {
     let retry = ", retry=Retry(max_attempts=5, delay='0s', on=['infra'])";
     let world = World::new(retry, &[calls(), ends_after("lost")]);
     let mut engine = world.start(&["run"]);
@@ -387,7 +387,7 @@ async fn runners_killed_in_a_tool_leave_its_result_unknown() {
 }
 
 #[tokio::test]
-async fn engines_without_a_key_end_begun_steps_at_once() {
+async fn engines_without_a_key_end_started_steps() {
     let world = World::new("", &[calls()]);
     let mut engine = world.start(&["run"]);
     world.bench.appears("up").await;
@@ -400,7 +400,7 @@ async fn engines_without_a_key_end_begun_steps_at_once() {
 }
 
 #[tokio::test]
-async fn engines_without_a_key_end_queued_steps_at_once() {
+async fn engines_without_a_key_end_queued_steps() {
     let world = World::with("", |bench| {
         let mut first = calls();
         first["gate"] = json!(bench.repo().join("never"));
@@ -425,7 +425,7 @@ impl World {
         }
     }
 
-    fn approve(&self) -> Said {
+    fn approve(&self) -> Ended {
         self.bench.plue(&["approve", "last", "ask", "--call", "toolu_A"])
     }
 
@@ -440,7 +440,7 @@ impl World {
 }
 
 #[tokio::test]
-async fn engines_killed_before_and_after_a_decision_call_once() {
+async fn engines_killed_around_a_decision_call_once() {
     let careful = ", approve=['bash']";
     let world = World::new(careful, &[calls(), ends_after("after")]);
     let mut engine = world.start(&["run"]);
@@ -460,7 +460,7 @@ async fn engines_killed_before_and_after_a_decision_call_once() {
 }
 
 #[tokio::test]
-async fn engines_killed_between_a_decision_and_its_call_call_once() {
+async fn engines_killed_before_decided_calls_call_once() {
     let careful = ", approve=['bash']";
     let world = World::new(careful, &[calls(), ends_after("after")]);
     let mut engine = world.start(&["run"]);

@@ -25,7 +25,7 @@ def workflow():
     ])
 "#;
 
-/// Sixteen megabytes.
+/// A step with sixteen megabytes of output.
 const BIG: &str = r#"
 def workflow():
     big = "echo x >> ran; head -c 12000000 /dev/urandom | base64 -w 76; echo end"
@@ -87,7 +87,7 @@ impl Drop for Disk {
 }
 
 #[tokio::test]
-async fn failure_case_16_a_database_that_is_locked_for_a_while_costs_time_and_nothing_else() {
+async fn failure_case_16_locked_databases_cost_only_time() {
     let bench = Bench::new(SOURCE);
     let mut engine = bench.start(&["run"]);
     bench.appears("up").await;
@@ -105,14 +105,14 @@ async fn failure_case_16_a_database_that_is_locked_for_a_while_costs_time_and_no
 }
 
 #[tokio::test]
-async fn failure_case_20_a_database_that_is_full_ends_the_command_with_5_and_loses_nothing() {
+async fn failure_case_20_full_databases_end_commands_with_5() {
     let bench = Bench::new(BIG);
     let Some(disk) = Disk::small(&bench.state()) else {
         eprintln!("skipped: a small file system cannot be mounted here");
         return;
     };
-    let said = bench.plue(&["run"]).ends(5);
-    assert!(said.stderr.contains("no space is left for the database"), "{}", said.end());
+    let ended = bench.plue(&["run"]).ends(5);
+    assert!(ended.stderr.contains("no space is left for the database"), "{}", ended.end());
     disk.grow();
     bench.plue(&["resume"]).ends(0);
     let run = bench.run().await;
@@ -123,10 +123,10 @@ async fn failure_case_20_a_database_that_is_full_ends_the_command_with_5_and_los
     bench.nothing_is_left().await;
 }
 
-/// Postgres may not write one table any more. The command ends, the runner keeps what the step says, and
-/// the next command goes on.
+/// Postgres may not write one table any more. The command ends, the runner keeps the step's output, and
+/// the next command continues.
 #[tokio::test]
-async fn failure_case_20_a_postgres_that_is_full_ends_the_command_with_5_and_loses_nothing() {
+async fn failure_case_20_full_postgres_ends_commands_with_5() {
     let bench = Bench::new(BIG);
     let server = OwnServer::start();
     let folder = server.directory().join("small");
@@ -138,8 +138,8 @@ async fn failure_case_20_a_postgres_that_is_full_ends_the_command_with_5_and_los
     Store::open(StoreOptions::new(server.url())).await.unwrap().close().await;
     let place = format!("CREATE TABLESPACE small LOCATION '{}'", folder.display());
     server.psql(&[&place, "ALTER TABLE log_chunk SET TABLESPACE small"]);
-    let said = bench.plue(&["run", "--database", &server.url()]).ends(5);
-    assert!(said.stderr.contains("no space is left for the database"), "{}", said.end());
+    let ended = bench.plue(&["run", "--database", &server.url()]).ends(5);
+    assert!(ended.stderr.contains("no space is left for the database"), "{}", ended.end());
     disk.grow();
     bench.plue(&["resume", "--database", &server.url()]).ends(0);
     let store = Store::open(StoreOptions::new(server.url()).existing()).await.unwrap();
@@ -159,7 +159,7 @@ async fn failure_case_20_a_postgres_that_is_full_ends_the_command_with_5_and_los
 }
 
 #[tokio::test]
-async fn a_state_directory_that_cannot_be_written_ends_the_command_with_5() {
+async fn unwritable_state_directories_end_commands_with_5() {
     let bench = Bench::new(SOURCE);
     std::fs::create_dir_all(bench.state().parent().unwrap()).unwrap();
     // A file in its place: not even root can write below it.
@@ -169,7 +169,7 @@ async fn a_state_directory_that_cannot_be_written_ends_the_command_with_5() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_database_ends_the_command_with_5_and_is_kept() {
+async fn foreign_database_files_end_commands_and_stay() {
     let bench = Bench::new(SOURCE);
     std::fs::create_dir_all(bench.state()).unwrap();
     let text = "this is no database, whatever its name says\n".repeat(100);

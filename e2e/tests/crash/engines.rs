@@ -81,25 +81,25 @@ impl Lot {
     }
 }
 
-/// Somebody who is told of the end of runs; which messages have come.
+/// A receiver of webhooks, with the ids of ended runs that it got.
 #[derive(Clone)]
-struct Told(Arc<Mutex<BTreeSet<String>>>);
+struct Receiver(Arc<Mutex<BTreeSet<String>>>);
 
-// === impl Told ===
+// === impl Receiver ===
 
-impl Told {
+impl Receiver {
     /// The address, and what comes there.
     #[expect(clippy::disallowed_methods, reason = "it ends with the process of the test")]
     fn start() -> (String, Self) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
-        let told = Self(Arc::default());
-        let here = told.clone();
+        let receiver = Self(Arc::default());
+        let here = receiver.clone();
         std::thread::spawn(move || {
             // A server that is killed amid a message sends it again.
             listener.incoming().for_each(|stream| drop(here.take(stream.unwrap())));
         });
-        (url, told)
+        (url, receiver)
     }
 
     fn take(&self, stream: TcpStream) -> std::io::Result<()> {
@@ -145,12 +145,12 @@ async fn pause(milliseconds: u64) {
 }
 
 #[tokio::test]
-async fn three_engines_and_one_postgres_end_a_thousand_runs_whoever_is_killed() {
+async fn three_engines_survive_kills_over_a_thousand_runs() {
     let wanted = wanted();
     let mut lot = Lot(0x9e37_79b9_7f4a_7c15);
     let mut fleet = Fleet::new(WORKFLOW, &["--lease", "2s", "--max-runs", "8"]);
-    let (url, told) = Told::start();
-    fleet.told_at(&url);
+    let (url, receiver) = Receiver::start();
+    fleet.reporting_to(&url);
     fleet.start_all();
     let mut ids = BTreeSet::new();
     for n in 0..wanted {
@@ -175,8 +175,8 @@ async fn three_engines_and_one_postgres_end_a_thousand_runs_whoever_is_killed() 
     while fleet.open_runs().await > 0 {
         pause(100).await;
     }
-    // While somebody is there who tells: what a killed engine was about to say is said after its claim.
-    assert_eq!(told.all(ids.len()).await, ids);
+    // The receiver still listens: the next claimant sends the messages of a killed engine.
+    assert_eq!(receiver.all(ids.len()).await, ids);
     let runs = fleet.ends_well().await;
     assert_eq!(runs.len() as u64, wanted, "each request made one run");
     assert_eq!(runs.into_iter().map(|row| row.id).collect::<BTreeSet<RunId>>(), ids);
@@ -196,7 +196,7 @@ async fn three_engines_and_one_postgres_end_a_thousand_runs_whoever_is_killed() 
 /// An engine that stands still for longer than its lease: another one goes on with its run, and the
 /// first writes nothing when it wakes up.
 #[tokio::test]
-async fn failure_case_46_an_engine_that_was_stopped_and_comes_back_writes_nothing() {
+async fn failure_case_46_stopped_engines_write_nothing_after_return() {
     let mut fleet = Fleet::new(GATED, &["--lease", "20s"]);
     fleet.start(0);
     let run = fleet.submit("one", 0).await;
@@ -245,7 +245,7 @@ fn far_from(now: jiff::Timestamp) -> String {
 
 /// Three engines that follow the same schedule make one run for each tick.
 #[tokio::test]
-async fn three_engines_make_one_run_for_each_tick_of_a_schedule() {
+async fn three_engines_create_one_run_per_tick() {
     let now = Clock::real().now();
     let cron = far_from(now);
     let mut fleet = Fleet::new(&NIGHTLY.replace("CRON", &cron), &["--lease", "2s"]);
@@ -277,7 +277,7 @@ async fn three_engines_make_one_run_for_each_tick_of_a_schedule() {
 
 /// The first signal leaves a run to another engine between two of its steps.
 #[tokio::test]
-async fn failure_case_15_an_engine_that_drains_hands_its_runs_over_and_no_step_fails() {
+async fn failure_case_15_draining_engines_hand_runs_over() {
     let mut fleet = Fleet::new(GATED, &["--lease", "2s"]);
     fleet.start(0);
     let run = fleet.submit("one", 0).await;

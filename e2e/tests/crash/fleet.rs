@@ -30,12 +30,12 @@ pub(crate) struct Fleet {
     pub(crate) postgres: OwnServer,
     engines: Vec<Option<Engine>>,
     token: String,
-    /// Flags of each server beside the usual ones.
+    /// Flags of each server in addition to the usual ones.
     flags: Vec<String>,
-    /// What each command has in its environment beside the usual.
+    /// Extra variables of each command's environment.
     settings: Vec<(&'static str, String)>,
     /// Whether each server is on a machine of its own: nothing is common but the database.
-    apart: bool,
+    separate: bool,
 }
 
 struct Engine {
@@ -56,7 +56,7 @@ impl Fleet {
             token: String::new(),
             flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
             settings: Vec::new(),
-            apart: false,
+            separate: false,
         };
         let bare = fleet.bare();
         let bare = bare.to_str().unwrap();
@@ -70,20 +70,24 @@ impl Fleet {
     }
 
     /// Servers on machines of their own, with an object store for what is common.
-    pub(crate) fn apart(source: &str, flags: &[&str], objects: &Objects) -> Self {
+    pub(crate) fn separate(source: &str, flags: &[&str], objects: &Objects) -> Self {
         let mut fleet = Self::new(source, flags);
         fleet.settings = objects.settings(&fleet.bench.home());
-        fleet.apart = true;
+        fleet.separate = true;
         fleet
     }
 
     /// The state directory of a server.
     pub(crate) fn state(&self, n: usize) -> PathBuf {
-        if self.apart { self.bench.home().join(format!("machine{n}")) } else { self.bench.state() }
+        if self.separate {
+            self.bench.home().join(format!("machine{n}"))
+        } else {
+            self.bench.state()
+        }
     }
 
-    /// Whoever listens there, on this machine, is told of the end of each run.
-    pub(crate) fn told_at(&self, url: &str) {
+    /// Sends the end of each run to a listener at `url` on this machine.
+    pub(crate) fn reporting_to(&self, url: &str) {
         let folder = self.bench.home().join(".config/plue");
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("config.toml"), "[calls]\nallow = [\"127.0.0.1\"]\n").unwrap();
@@ -103,8 +107,8 @@ impl Fleet {
 
     fn ends(&self, args: &[&str]) -> String {
         let output = self.command(args).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{args:?}: {said}");
+        let logs = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{args:?}: {logs}");
         String::from_utf8(output.stdout).unwrap()
     }
 
@@ -258,8 +262,8 @@ impl Fleet {
         open
     }
 
-    /// What the engines said.
-    pub(crate) fn said(&self) -> String {
+    /// Logs of all engines.
+    pub(crate) fn logs(&self) -> String {
         let logs = (0..ENGINES).map(|n| self.bench.home().join(format!("engine{n}.log")));
         logs.map(|log| fs::read_to_string(log).unwrap_or_default()).collect()
     }
@@ -271,9 +275,9 @@ impl Fleet {
         let runs = self.runs().await;
         let store = self.store().await;
         for run in &runs {
-            assert_eq!(run.view.status, RunStatus::Success, "{run:?}\n{}", self.said());
+            assert_eq!(run.view.status, RunStatus::Success, "{run:?}\n{}", self.logs());
             let wrong = violations(&store, &run.id).await;
-            assert!(wrong.is_empty(), "{wrong:#?}\n{}", self.said());
+            assert!(wrong.is_empty(), "{wrong:#?}\n{}", self.logs());
             assert_eq!(store.drives().driver_of(&run.id).await.unwrap(), None, "{run:?}");
         }
         assert_eq!(store.engines().list().await.unwrap(), [], "engines that ended in order");

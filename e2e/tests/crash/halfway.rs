@@ -1,5 +1,5 @@
-//! Kills while something is put back: the files of a retry, a cache, a run from a file. The same command
-//! again ends in the same state, and nobody ever sees half of it.
+//! Kills during a restore: the files of a retry, a cache, a run from a file. The same command
+//! again ends in the same state, and no reader ever sees half of it.
 
 use std::{fs, path::Path};
 
@@ -12,7 +12,7 @@ use crate::bench::{Bench, kill, until};
 
 const FILES: usize = 400;
 
-/// `bend` says what it finds, and leaves nothing as it was.
+/// `bend` prints the files it finds, and changes each of them.
 const BENDING: &str = r#"
 def workflow():
     tree = "find tree -type f -exec sha256sum {} + | sort; find tree -printf '%y %m %p %l\\n' | sort"
@@ -28,7 +28,7 @@ def workflow():
 "#;
 
 #[tokio::test]
-async fn a_retry_that_was_killed_while_it_put_files_back_does_so_when_it_is_asked_again() {
+async fn killed_restores_of_retries_are_repeated() {
     let mut halves = 0;
     for part in [0, FILES / 4, FILES / 2, FILES - 40] {
         let bench = Bench::new(BENDING);
@@ -42,7 +42,7 @@ async fn a_retry_that_was_killed_while_it_put_files_back_does_so_when_it_is_aske
             let mut engine = bench.start(&["retry", run.as_str(), "--from", "bend"]);
             until(|| file.exists() || engine_is_over(&engine)).await;
             kill(&mut engine);
-            // Nobody goes on with files that are half put back.
+            // No step continues with half restored files.
             halves += usize::from(!files.join("1398").exists());
             assert_eq!(bench.plue(&["status"]).ends(0).stderr, "");
         }
@@ -79,7 +79,7 @@ def workflow():
 "#;
 
 #[tokio::test]
-async fn a_cache_that_was_being_unpacked_at_a_kill_is_there_whole_or_not_at_all() {
+async fn killed_cache_restores_leave_all_or_nothing() {
     let mut halves = 0;
     for what in ["engine", "runner", "all", "all, and the cache is gone"] {
         let bench = Bench::new(CACHED);
@@ -137,7 +137,7 @@ def workflow():
     return Plan(name="Loud", steps=[Step.bash("loud", loud, artifacts=["big"]), Step.bash("other", "echo x")])
 "#;
 
-/// How much is stored of a run that is being opened: 1 its row, 2 its attempts, 3 some of its log, 4 all.
+/// Stored parts of a run that is being opened: 1 its row, 2 its attempts, 3 some of its log, 4 all.
 async fn stage(bench: &Bench, run: &RunId) -> Option<u8> {
     let store = Store::open(StoreOptions::sqlite(&bench.database()).read_only()).await.ok()?;
     let imported = store.archive().imported(run).await.ok()??;
@@ -151,7 +151,7 @@ async fn stage(bench: &Bench, run: &RunId) -> Option<u8> {
 }
 
 #[tokio::test]
-async fn a_run_of_which_the_opening_was_killed_is_not_there_until_it_is_opened_again() {
+async fn killed_imports_of_runs_stay_invisible() {
     let bench = Bench::new(LOUD);
     bench.plue(&["run"]).ends(0);
     bench.plue(&["export", "last", "../run.plue"]).ends(0);
@@ -166,8 +166,8 @@ async fn a_run_of_which_the_opening_was_killed_is_not_there_until_it_is_opened_a
         if stage(&other, &run).await.is_some_and(|stage| stage < 4) {
             halves += 1;
             assert_eq!(other.runs().await, [], "{wanted}");
-            let said = other.plue(&["runs", "--output", "json"]).ends(0);
-            assert!(!said.stdout.contains(run.as_str()), "{wanted}");
+            let ended = other.plue(&["runs", "--output", "json"]).ends(0);
+            assert!(!ended.stdout.contains(run.as_str()), "{wanted}");
             for command in ["status", "logs", "explain", "retry", "rerun", "cancel"] {
                 other.plue(&[command, run.as_str()]).ends(4);
             }

@@ -16,7 +16,7 @@ def workflow():
 "#;
 
 #[tokio::test]
-async fn an_engine_or_runner_killed_while_files_are_kept_leaves_each_file_once() {
+async fn killed_uploads_store_each_file_once() {
     for what in ["engine", "runner", "all"] {
         let bench = Bench::new(KEEPING);
         let mut engine = bench.start(&["run"]);

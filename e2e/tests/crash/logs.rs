@@ -11,7 +11,7 @@ use crate::bench::Bench;
 
 /// Bytes of a log read at once.
 const PAGE: u64 = 4 * 1024 * 1024;
-/// What the engine may hold in memory, however long a log or a line is.
+/// Memory limit of the engine, for logs and lines of any length.
 const MAX_ENGINE_KIB: u64 = 200 * 1024;
 
 /// Runs the only workflow to its end; gives the most memory that a process of this test which has
@@ -44,7 +44,7 @@ async fn read(store: &Store, run: &RunId, step: &str, mut take: impl FnMut(&[u8]
     }
 }
 
-/// How long the log of `lines` is, and whether it is that of `seq`.
+/// Length of the log of `lines`, and whether it equals the output of `seq`.
 async fn counted(store: &Store) -> (u64, bool) {
     let run = only_run(store).await;
     let mut expected = (1..).flat_map(|n: u32| format!("{n}\n").into_bytes());
@@ -57,7 +57,7 @@ async fn counted(store: &Store) -> (u64, bool) {
 }
 
 #[tokio::test]
-async fn failure_case_19_one_line_of_a_gibibyte_is_kept_and_the_engine_stays_small() {
+async fn failure_case_19_gibibyte_lines_need_little_memory() {
     let bench = Bench::new(
         r#"
 def workflow():
@@ -133,7 +133,7 @@ async fn failure_case_19_bytes_that_are_no_text_come_back_unchanged() {
 }
 
 #[tokio::test]
-async fn failure_case_19_bytes_that_are_no_text_come_back_unchanged_from_postgres() {
+async fn failure_case_19_binary_logs_round_trip_through_postgres() {
     let bench = Bench::new(STRANGE);
     let database = Database::create();
     run(&bench, &["--database", &database.url()]);
@@ -142,7 +142,7 @@ async fn failure_case_19_bytes_that_are_no_text_come_back_unchanged_from_postgre
 }
 
 #[tokio::test]
-async fn failure_case_19_ten_megabytes_come_back_byte_for_byte_from_postgres() {
+async fn failure_case_19_ten_megabytes_round_trip_through_postgres() {
     let bench = Bench::new(
         r#"
 def workflow():

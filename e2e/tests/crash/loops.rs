@@ -10,7 +10,7 @@ use plue_runtime::Clock;
 
 use crate::bench::{Bench, Logs, kill};
 
-/// Fifty steps in a net; each writes down that it ran, and says the same however often it runs.
+/// Fifty steps in a net; each records that it ran, and prints the same at each run.
 const FIFTY: &str = r#"
 def workflow():
     keep = Retry(max_attempts=30, delay="0s", on=["infra"])
@@ -28,7 +28,7 @@ def workflow():
 "#;
 
 /// Twelve agents with scripted answers: one plans, six work at the same time, five come one after the
-/// other. Each says what it was handed, which grows from agent to agent: a handoff that is lost changes
+/// other. Each prints its input, which grows from agent to agent: a handoff that is lost changes
 /// every log behind it.
 const TWELVE: &str = r#"
 def workflow():
@@ -56,7 +56,7 @@ const LONGEST_MS: u64 = 1_200;
 /// Numbers drawn by lot (xorshift64*); the same seed gives the same instants.
 struct Lot(u64);
 
-/// What is killed.
+/// The process to kill.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Victim {
     Engine,
@@ -81,7 +81,7 @@ impl Lot {
     }
 }
 
-/// Drives a run to its end, killing on the way; tells who was killed.
+/// Drives a run to its end, killing on the way; returns the victims.
 async fn disturb(bench: &Bench, lot: &mut Lot, only: Option<Victim>) -> Vec<Victim> {
     let mut killed = Vec::new();
     loop {
@@ -152,7 +152,7 @@ async fn check(bench: &Bench, expected: &Logs, round: u32, killed: &[Victim]) {
 }
 
 #[tokio::test]
-async fn failure_case_50_kills_at_any_instant_change_nothing_about_the_end_of_a_run() {
+async fn failure_case_50_kills_never_change_the_end_of_runs() {
     let expected = undisturbed(FIFTY, 50).await;
     let mut lot = Lot(0x9e37_79b9_7f4a_7c15);
     for round in 1..=rounds() {
@@ -164,7 +164,7 @@ async fn failure_case_50_kills_at_any_instant_change_nothing_about_the_end_of_a_
 }
 
 #[tokio::test]
-async fn row_2_26_no_handoff_between_twelve_agents_is_lost_by_kills() {
+async fn row_2_26_kills_lose_no_handoff_of_twelve_agents() {
     let expected = undisturbed(TWELVE, 12).await;
     let all = "planner()";
     let coders: Vec<_> = (0..6).map(|n| format!("coder{n}({all})")).collect();

@@ -59,9 +59,9 @@ async fn log(store: &Store, run: &plue_plan::RunId, step: &str) -> String {
 }
 
 #[tokio::test]
-async fn engines_on_several_machines_share_runs_with_their_files_and_artifacts() {
+async fn engines_on_several_machines_share_runs_and_files() {
     let objects = Objects::start();
-    let mut fleet = Fleet::apart(SHARED, &["--lease", "2s", "--max-runs", "2"], &objects);
+    let mut fleet = Fleet::separate(SHARED, &["--lease", "2s", "--max-runs", "2"], &objects);
     fleet.start(0);
     fleet.start(1);
     let mut runs = BTreeSet::new();
@@ -96,9 +96,9 @@ async fn engines_on_several_machines_share_runs_with_their_files_and_artifacts()
 }
 
 #[tokio::test]
-async fn a_run_whose_machine_is_gone_goes_on_on_another_with_the_files_that_its_steps_left() {
+async fn runs_of_lost_machines_continue_with_their_files() {
     let objects = Objects::start();
-    let mut fleet = Fleet::apart(GATED, &["--lease", "2s"], &objects);
+    let mut fleet = Fleet::separate(GATED, &["--lease", "2s"], &objects);
     for (name, text) in [("gone.txt", "gone\n"), ("kept.txt", "kept\n")] {
         fs::write(fleet.bench.repo().join(name), text).unwrap();
     }

@@ -26,10 +26,10 @@ mod loops;
 #[cfg(test)]
 mod machines;
 #[cfg(test)]
+mod offloading;
+#[cfg(test)]
 mod outage;
 #[cfg(test)]
 mod points;
 #[cfg(test)]
 mod secrets;
-#[cfg(test)]
-mod shelving;

@@ -29,21 +29,21 @@ async fn failure_case_16_postgres_is_restarted_and_nothing_is_lost() {
     let server = OwnServer::start();
     let mut command = bench.command(&["run", "--database", &server.url()]);
     let path = bench.home().join("run.log");
-    let told = fs::File::create(&path).unwrap();
-    let mut engine = command.stdout(Stdio::null()).stderr(told).spawn().unwrap();
-    let said = || fs::read_to_string(&path).unwrap();
+    let log = fs::File::create(&path).unwrap();
+    let mut engine = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
+    let log_text = || fs::read_to_string(&path).unwrap();
     bench.appears("up").await;
     server.stop();
-    // What the step says meanwhile is nowhere but with its runner.
+    // During the outage only the runner has the step's output.
     bench.touch("go");
     bench.appears("said").await;
-    until(|| said().contains("the run waits for the database")).await;
+    until(|| log_text().contains("the run waits for the database")).await;
     assert!(engine.try_wait().unwrap().is_none(), "the command waits");
     server.start_again();
     let status = engine.wait().unwrap();
-    let said = said();
-    assert!(status.success(), "{said}");
-    assert!(said.contains("the database answers again"), "{said}");
+    let log_text = log_text();
+    assert!(status.success(), "{log_text}");
+    assert!(log_text.contains("the database answers again"), "{log_text}");
     assert_eq!((bench.lines("ran"), bench.lines("ran.other"), bench.lines("ran.last")), (1, 1, 1));
     let store = Store::open(StoreOptions::new(server.url()).existing()).await.unwrap();
     let runs = store.runs().list(&RunFilter::default()).await.unwrap();

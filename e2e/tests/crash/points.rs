@@ -14,7 +14,7 @@ use plue_wire::{
 
 use crate::bench::{Bench, children, kill, until};
 
-/// A step that says `before`, waits for the file `go`, and says `after`.
+/// A step that prints `before`, waits for the file `go`, and prints `after`.
 const GATED: &str = r#"
 def workflow():
     gate = "echo x >> ran; echo before; touch up; until test -e go; do sleep 0.01; done; echo after"
@@ -63,7 +63,7 @@ async fn a_step_outlives_its_engine_and_runs_once() {
 }
 
 #[tokio::test]
-async fn a_result_that_came_while_nobody_drove_is_taken_from_the_runners_disk() {
+async fn results_without_a_driver_wait_on_runner_disk() {
     let bench = Bench::new(GATED);
     let mut engine = bench.start(&["run"]);
     bench.appears("up").await;
@@ -91,7 +91,7 @@ async fn a_result_that_came_while_nobody_drove_is_taken_from_the_runners_disk() 
 }
 
 #[tokio::test]
-async fn failure_case_05_row_1_23_a_runner_that_dies_is_started_again_and_the_run_goes_on() {
+async fn failure_case_05_row_1_23_dead_runners_are_restarted() {
     let bench = Bench::new(KEPT);
     let mut engine = bench.start(&["run"]);
     bench.appears("up").await;
@@ -100,7 +100,7 @@ async fn failure_case_05_row_1_23_a_runner_that_dies_is_started_again_and_the_ru
     bench.touch("go");
     assert!(engine.wait().unwrap().success());
     assert_eq!(bench.status(&run).await, RunStatus::Success);
-    // The second attempt: what the first had said may be cut short, but is not mixed in.
+    // The second attempt: the first one's output may be cut short, but is not mixed in.
     let gate = bench.attempt(&run, "gate").await;
     assert_eq!((gate.number, gate.state), (2, AttemptStatus::Done));
     assert_eq!(bench.logs(&run).await["gate"]["Stdout"], b"before\nafter\n");
@@ -108,7 +108,7 @@ async fn failure_case_05_row_1_23_a_runner_that_dies_is_started_again_and_the_ru
 }
 
 #[tokio::test]
-async fn row_1_23_without_a_policy_a_step_whose_runner_was_killed_fails_and_says_why() {
+async fn row_1_23_killed_runners_fail_steps_without_a_policy() {
     let bench = Bench::new(GATED);
     let mut engine = bench.start(&["run"]);
     bench.appears("up").await;
@@ -127,7 +127,7 @@ async fn row_1_23_without_a_policy_a_step_whose_runner_was_killed_fails_and_says
 }
 
 #[tokio::test]
-async fn failure_case_14_everything_is_killed_and_the_run_ends_as_if_nothing_had_been() {
+async fn failure_case_14_runs_survive_a_kill_of_all_processes() {
     let bench = Bench::new(KEPT);
     let mut engine = bench.start(&["run"]);
     bench.appears("up").await;
@@ -142,7 +142,7 @@ async fn failure_case_14_everything_is_killed_and_the_run_ends_as_if_nothing_had
 }
 
 #[tokio::test]
-async fn failure_case_33_steps_of_a_killed_runner_do_not_live_on() {
+async fn failure_case_33_steps_die_with_their_killed_runner() {
     let bench = Bench::new(
         r#"
 def workflow():
@@ -160,7 +160,7 @@ def workflow():
 }
 
 #[tokio::test]
-async fn failure_case_10_a_cancel_that_was_stored_is_carried_out_by_whoever_comes_next() {
+async fn failure_case_10_stored_cancels_reach_the_next_engine() {
     let bench = Bench::new(
         r#"
 def workflow():
@@ -181,7 +181,7 @@ def workflow():
 }
 
 #[tokio::test]
-async fn a_stop_that_was_decided_but_not_sent_is_sent_by_the_next_engine() {
+async fn unsent_stops_are_sent_by_the_next_engine() {
     let bench = Bench::new(
         r#"
 def workflow():
@@ -213,14 +213,14 @@ def workflow():
 }
 
 #[tokio::test]
-async fn failure_case_46_an_engine_that_stood_still_goes_on_where_it_was() {
+async fn failure_case_46_paused_engines_continue() {
     let bench = Bench::new(GATED);
     let mut engine = bench.start(&["run"]);
     bench.appears("up").await;
     let pid = Pid::from_child(&engine);
     kill_process(pid, Signal::STOP).unwrap();
     let run = bench.run().await;
-    // It lives, so nobody else may take its run.
+    // It lives, so no other engine may take its run.
     let refused = bench.plue(&["resume", run.as_str()]);
     assert_ne!(refused.status.code(), Some(0), "{}", refused.stderr);
     bench.touch("go");
@@ -233,14 +233,14 @@ async fn failure_case_46_an_engine_that_stood_still_goes_on_where_it_was() {
 }
 
 #[tokio::test]
-async fn a_run_that_is_being_driven_is_left_alone() {
+async fn driven_runs_are_left_alone() {
     let bench = Bench::new(GATED);
     let mut engine = bench.start(&["run"]);
     bench.appears("up").await;
     let status = bench.plue(&["status"]).ends(0).stderr;
     assert_eq!(status, "");
-    let said = bench.plue(&["resume"]).ends(0);
-    assert!(said.stderr.contains("no run was left behind"), "{}", said.stderr);
+    let ended = bench.plue(&["resume"]).ends(0);
+    assert!(ended.stderr.contains("no run was left behind"), "{}", ended.stderr);
     bench.touch("go");
     assert!(engine.wait().unwrap().success());
     bench.nothing_is_left().await;
@@ -258,7 +258,7 @@ async fn evaluator(engine: &Child) -> Process {
 }
 
 #[tokio::test]
-async fn a_kill_while_the_file_is_evaluated_leaves_no_process_and_no_run() {
+async fn kills_during_evaluation_leave_no_process_or_run() {
     let bench = Bench::new("def workflow():\n    while True:\n        pass\n");
     let mut engine = bench.start(&["run"]);
     let evaluator = evaluator(&engine).await;
@@ -268,7 +268,7 @@ async fn a_kill_while_the_file_is_evaluated_leaves_no_process_and_no_run() {
 }
 
 #[tokio::test]
-async fn an_evaluator_that_is_killed_ends_the_command_and_nothing_else() {
+async fn killed_evaluators_end_only_their_command() {
     let bench = Bench::new("def workflow():\n    while True:\n        pass\n");
     let mut engine = bench.start(&["run"]);
     let evaluator = evaluator(&engine).await;
@@ -279,7 +279,7 @@ async fn an_evaluator_that_is_killed_ends_the_command_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn failure_case_50_two_runs_at_once_in_one_state_directory_do_not_disturb_each_other() {
+async fn failure_case_50_concurrent_runs_share_a_state_directory() {
     let bench = Bench::new(GATED);
     let mut engines = [bench.start(&["run"]), bench.start(&["run"])];
     until(|| bench.lines("ran") == 2).await;
@@ -296,7 +296,7 @@ async fn failure_case_50_two_runs_at_once_in_one_state_directory_do_not_disturb_
 }
 
 #[tokio::test]
-async fn a_runner_that_was_not_released_is_ended_by_the_next_command() {
+async fn unreleased_runners_are_ended_by_the_next_command() {
     let bench = Bench::new(
         "def workflow():\n    return Plan(name=\"Short\", steps=[Step.bash(\"a\", \"true\")])\n",
     );

@@ -1,11 +1,11 @@
-//! Secrets given on the command line are nowhere kept, so that a run that is taken up has none; and no
-//! form of a secret is on a disk, also when everything died in the middle of saying it.
+//! Secrets given on the command line are never stored, so that a recovered run has none; and no
+//! form of a secret is on a disk, also when all processes died in the middle of printing it.
 
 use std::path::{Path, PathBuf};
 
 use plue_flow::RunStatus;
 
-use crate::bench::{Bench, Said, kill, until};
+use crate::bench::{Bench, Ended, kill, until};
 
 const SOURCE: &str = r#"
 def workflow():
@@ -17,7 +17,7 @@ def workflow():
 "#;
 
 #[tokio::test]
-async fn a_step_that_has_its_secret_goes_on_and_one_that_wants_it_is_refused() {
+async fn started_steps_keep_unstored_secrets_later_ones_fail() {
     let bench = Bench::new(SOURCE);
     let mut command = bench.command(&["run", "--secret", "TOKEN"]);
     command.env("TOKEN", "s3cret-value");
@@ -36,10 +36,10 @@ async fn a_step_that_has_its_secret_goes_on_and_one_that_wants_it_is_refused() {
 
 /// Two lines, with what shells, URLs and JSON spell differently.
 const CANARY: &str = "c4n4ry-0f-th3/h0us3 & \"m0re\"+pad\ns3c0nd-l1ne-0f-th3-c4n4ry=%'x'";
-/// What the step says beside it, which is no secret: whoever finds this would find the canary too.
+/// Public output of the same step: a search that finds this would find the canary too.
 const CONTROL: &str = "pl41n-w0rds-f0r-c0ntr0l";
 
-/// Says its secret in every form, half of it before a kill and the rest after; and hands it on.
+/// Prints its secret in every form, half of it before a kill and the rest after; and passes it on.
 const SHOUTS: &str = r#"
 import base64, json, os, sys, time, urllib.parse
 text = os.environ["TOKEN"]
@@ -123,7 +123,7 @@ fn nothing_is_kept(folder: &Path, when: &str) {
 }
 
 #[tokio::test]
-async fn row_2_18_no_form_of_a_secret_is_on_a_disk_after_a_crash() {
+async fn row_2_18_crashes_leave_no_secret_on_disk() {
     let bench = Bench::new(&shouting());
     let secret = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(secret.path(), CANARY).unwrap();
@@ -135,8 +135,9 @@ async fn row_2_18_no_form_of_a_secret_is_on_a_disk_after_a_crash() {
     bench.kill_all().await;
     engine.wait().unwrap();
     nothing_is_kept(&bench.home(), "after everything died");
-    // The step is tried again with its secret, which is in the store, sealed. What it says once the
-    // engine is dead goes to the runner's disk, because nobody takes it.
+    // The step is retried with its secret, which is in the store, sealed. After the engine's death its
+    // output
+    // goes to the runner's disk.
     let mut engine = bench.start(&["resume"]);
     bench.appears("up.2").await;
     kill(&mut engine);
@@ -151,7 +152,7 @@ async fn row_2_18_no_form_of_a_secret_is_on_a_disk_after_a_crash() {
     bench.nothing_is_left().await;
     nothing_is_kept(&bench.home(), "after the end");
 
-    // What is packed is looked at unpacked: by every command that shows it, and from an exported file.
+    // Packed content is searched unpacked: by every command that shows it, and from an exported file.
     let folder = tempfile::tempdir().unwrap();
     let exported = folder.path().join("run.plue");
     bench.plue(&["export", run.as_str(), exported.to_str().unwrap()]).ends(0);
@@ -169,7 +170,7 @@ async fn row_2_18_no_form_of_a_secret_is_on_a_disk_after_a_crash() {
         &["plan", "--output", "json"],
     ];
     for (at, args) in attempts.into_iter().enumerate() {
-        let Said { stdout, stderr, .. } = bench.plue(args).ends(0);
+        let Ended { stdout, stderr, .. } = bench.plue(args).ends(0);
         if args[0] == "logs" || args[0] == "status" {
             assert!(stdout.contains("***"), "{args:?}: {stdout}");
         }

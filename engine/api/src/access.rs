@@ -1,5 +1,5 @@
-//! Who may do what: four roles, each of which may do what those before it may, for one repository or
-//! for all.
+//! Access control: four roles, each with the permissions of those before it, for one repository or for
+//! all.
 //!
 //! Pure. Must not look at a request.
 
@@ -8,7 +8,7 @@ use std::{net::IpAddr, str::FromStr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What a principal may do. Ordered: a later role may do all that an earlier one may.
+/// Permissions of a principal, in order: a later role may do all that an earlier one may.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
@@ -18,29 +18,29 @@ pub enum Role {
     Reader,
     /// Start, cancel and retry runs.
     Writer,
-    /// Decide approvals, let strangers' changes run, change secrets.
+    /// Decide approvals, let changes of untrusted authors run, change secrets.
     Maintainer,
     /// Change tokens and repositories, read the audit trail.
     Admin,
 }
 
-/// What somebody may do where.
+/// A role and the repository it is valid in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Grant {
-    /// What he may do.
+    /// Highest role that the principal acts in.
     pub role: Role,
     /// The one repository he may do it to; absent: all.
     #[serde(rename = "repository")]
     pub repo: Option<String>,
 }
 
-/// Who sent a request.
+/// The principal that sent a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
     /// As the audit trail and the journal name it: `token:NAME`, `person:NAME`.
     pub name: String,
     grants: Vec<Grant>,
-    /// What the route asks for: where he may do less, he may not do this.
+    /// Least role of the route; where the principal has a lesser one, access is refused.
     need: Role,
     /// The client address of the request, for the audit trail.
     from: Option<IpAddr>,
@@ -48,7 +48,7 @@ pub struct Principal {
     is_local: bool,
 }
 
-/// What a route asks of who calls it.
+/// Requirement of a route on its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
     /// Nothing: health, the OpenAPI document, routes with a credential of their own.
@@ -59,10 +59,10 @@ pub enum Need {
     Everywhere(Role),
 }
 
-/// Why a principal may not do something.
+/// Reason for refusing a principal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// Nobody has said who he is, or the token is not good.
+    /// No credentials, or a token that is not valid.
     Anonymous,
     /// The role is too low.
     Role(Role),
@@ -103,7 +103,7 @@ impl FromStr for Role {
 // === impl Principal ===
 
 impl Principal {
-    /// Somebody with one role, in one repository or in all.
+    /// A principal with one role, in one repository or in all.
     #[must_use]
     pub fn new(name: String, role: Role, repo: Option<String>) -> Self {
         let grants = vec![Grant { role, repo }];
@@ -122,7 +122,7 @@ impl Principal {
         self.is_local
     }
 
-    /// Somebody with several roles; nobody if he has none.
+    /// A principal with several roles; anonymous without any.
     #[must_use]
     pub fn with(name: String, grants: Vec<Grant>) -> Option<Self> {
         let (need, from, is_local) = (Role::Reader, None, false);
@@ -154,7 +154,7 @@ impl Principal {
         self.from
     }
 
-    /// What he may do where.
+    /// Role of the principal, per repository.
     #[must_use]
     pub fn grants(&self) -> &[Grant] {
         &self.grants
@@ -210,7 +210,7 @@ impl Principal {
 // === impl Need ===
 
 impl Need {
-    /// Lets somebody in, or says why not.
+    /// Admits a principal that satisfies this requirement.
     ///
     /// # Errors
     /// [`Refusal`].
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn each_role_may_do_what_those_before_it_may_and_nothing_more() {
+    fn roles_include_the_rights_of_lower_roles_only() {
         for (at, role) in Role::ALL.iter().enumerate() {
             for (need, wanted) in Role::ALL.iter().enumerate() {
                 let admitted = Need::Role(*wanted).admits(Some(&principal(*role, None)));
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_gets_only_what_asks_for_nothing() {
+    fn anonymous_callers_pass_only_public_routes() {
         assert_eq!(Need::Nothing.admits(None), Ok(()));
         for need in [Need::Role(Role::Reader), Need::Everywhere(Role::Reader)] {
             assert_eq!(need.admits(None), Err(Refusal::Anonymous));
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_person_may_in_each_repository_what_he_may_there() {
+    fn roles_of_a_person_are_per_repository() {
         let grant = |role, repo: &str| Grant { role, repo: Some(repo.to_owned()) };
         let grants = vec![
             grant(Role::Reader, "acme/lib"),
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_role_in_one_repository_is_not_one_in_all() {
+    fn repository_roles_do_not_pass_global_routes() {
         let all = Grant { role: Role::Reader, repo: None };
         let one = Grant { role: Role::Admin, repo: Some("acme/app".to_owned()) };
         let both = Principal::with("person:ada".to_owned(), vec![all, one]).unwrap();

@@ -4,7 +4,7 @@
 //! A request pays for its first chunk before a byte of its body is read, for the rest as it arrives, and
 //! gives everything back when it has been answered. A body waits for room only while it holds none, so
 //! no two bodies ever wait for each other; one that outgrows the budget later is refused. Every
-//! connection passes [`BodyBudget::serve`], so no route can read a body beside it.
+//! connection passes [`BodyBudget::serve`], so no route can read a body outside it.
 
 use std::{
     collections::HashMap,

@@ -1,7 +1,7 @@
-//! What the API asks of the side that plans and executes. The implementation is wired in by the
-//! server's program; tests bring their own.
+//! Commands that the API asks of the side that plans and executes. The server's program wires the
+//! implementation in; tests bring their own.
 //!
-//! Must not know how it is done.
+//! Must not depend on the implementation.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -21,7 +21,7 @@ const MAX_TOPIC: usize = 256;
 /// Bytes of a message.
 const MAX_DATA_BYTES: usize = plue_plan::limits::MAX_OUTPUT_BYTES;
 
-/// A run that somebody wants.
+/// A request to start a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RunRequest {
@@ -85,7 +85,7 @@ pub struct RerunRequest {
 pub struct DecisionRequest {
     /// `true` approves, `false` rejects.
     pub approve: bool,
-    /// The fields that the step asks for. A text is read by the type that the step says.
+    /// The fields that the step asks for. A text is parsed as the type that the step declares.
     #[serde(default)]
     pub fields: Map<String, Json>,
     /// A remark, kept with the decision.
@@ -96,7 +96,7 @@ pub struct DecisionRequest {
     pub call: Option<String>,
 }
 
-/// A repository of a forge that somebody wants watched.
+/// A request to watch a repository of a forge.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RepoRequest {
@@ -106,14 +106,15 @@ pub struct RepoRequest {
     pub forge: String,
     /// The address it is fetched from.
     pub url: String,
-    /// Its default branch.
+    /// Its default branch; `main` if absent.
     #[serde(default = "main_branch")]
     pub default_branch: String,
-    /// What the forge signs its deliveries with. Kept sealed and never shown.
+    /// Signing secret of the forge's deliveries. Stored sealed and never shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook_secret: Option<String>,
-    /// The token that the forge knows this server by: to fetch, and to tell how commits fare. Kept
-    /// sealed and never shown.
+    /// The forge's token for this server: fetches commits and reports their status. Stored sealed and
+    /// never
+    /// shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
     /// The GitHub App that the forge knows this server by, in the place of a token.
@@ -122,7 +123,7 @@ pub struct RepoRequest {
     /// Address of the forge's API, if it is not where that kind of forge has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api: Option<String>,
-    /// How the forge is told.
+    /// Way to report the status of commits.
     #[serde(default)]
     pub report: ReportForm,
     /// Reach the forge without TLS; only for commands of the server's machine.
@@ -130,7 +131,7 @@ pub struct RepoRequest {
     pub allow_http: bool,
 }
 
-/// A URL that somebody wants told of what happens to runs.
+/// A request to register a URL for messages about runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WebhookRequest {
@@ -142,7 +143,7 @@ pub struct WebhookRequest {
     /// Of which repository; absent: of all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<String>,
-    /// What it is for.
+    /// Free text for people: the purpose of the webhook.
     #[serde(default)]
     pub description: String,
 }
@@ -150,9 +151,9 @@ pub struct WebhookRequest {
 /// A webhook with its new secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct MadeWebhook {
-    /// Its id.
+    /// Id of the new webhook, for later requests.
     pub id: String,
-    /// The secret, for whoever asked.
+    /// The secret, shown only in this answer.
     pub secret: String,
 }
 
@@ -162,7 +163,7 @@ pub struct MadeWebhook {
 pub struct EventRequest {
     /// The topic, as `on_event` names it.
     pub topic: String,
-    /// What it says: the fields of an object are `event.payload`, anything else is
+    /// The event's content: the fields of an object are `event.payload`, anything else is
     /// `event.payload.data`.
     #[serde(default)]
     pub payload: Json,
@@ -177,7 +178,7 @@ pub struct EventReceipt {
     pub new: bool,
 }
 
-/// A GitHub App.
+/// A GitHub App with its private key.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AppRequest {
@@ -187,7 +188,7 @@ pub struct AppRequest {
     pub key: String,
 }
 
-/// How a forge is told of commits.
+/// Way to report the status of commits to a forge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ReportForm {
@@ -196,11 +197,11 @@ pub enum ReportForm {
     Status,
     /// A GitHub check with annotations for each plan, and a comment on pull requests.
     Check,
-    /// Nothing.
+    /// No reports are sent.
     None,
 }
 
-/// A token that somebody wants.
+/// A request for an API token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenRequest {
@@ -214,7 +215,7 @@ pub struct TokenRequest {
     /// Days until it is refused; absent: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_in_days: Option<u32>,
-    /// How long it is good, as `90d` or `1h`; not together with days.
+    /// Lifetime, as `90d` or `1h`; not together with days.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_in: Option<String>,
 }
@@ -223,7 +224,7 @@ pub struct TokenRequest {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EmitRequest {
-    /// The topic.
+    /// Topic that the steps wait for, in their `wait` field.
     pub topic: String,
     /// Content for the waiting steps.
     #[serde(default)]
@@ -242,10 +243,10 @@ pub struct RepoAuthor {
 /// The bytes of a file, as they come.
 pub type FileStream = BoxStream<'static, std::io::Result<Bytes>>;
 
-/// What became of the answer to a call.
+/// Outcome of the answer to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallbackOutcome {
-    /// It is kept for whoever advances the run.
+    /// The answer is stored for the engine that advances the run.
     Taken,
     /// The call was answered before; this answer changes nothing.
     Duplicate,
@@ -255,10 +256,10 @@ pub enum CallbackOutcome {
     Unknown,
 }
 
-/// Why a command was not obeyed.
+/// Reason for refusing a command.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
-    /// What was sent is wrong; all that is wrong with it.
+    /// Invalid input, with all errors in it.
     #[error("the plan or its inputs are not valid")]
     Invalid(Vec<Diagnostic>),
     /// It speaks of something that is not there.
@@ -270,7 +271,7 @@ pub enum CommandError {
     /// It is refused in this state, for a reason with a code: a paused workflow, changed files.
     #[error("{}", .0.message)]
     Refused(Box<Diagnostic>),
-    /// Somebody else may do it.
+    /// Only another principal may do this.
     #[error("{0}")]
     Forbidden(String),
     /// It was understood, and it does not fit.

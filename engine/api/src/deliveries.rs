@@ -2,7 +2,7 @@
 
 use plue_store::{DeliverySummary, Error, Store};
 
-use crate::records::place::DeliveryRecord;
+use crate::records::resources::DeliveryRecord;
 
 /// The records of deliveries.
 ///

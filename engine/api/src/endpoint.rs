@@ -1,5 +1,5 @@
-//! A route, said once: what it is called, what it asks of its caller, what goes in and comes out.
-//! The router, the OpenAPI document and the test of who gets in are all made from the same list.
+//! A route, defined once: its name, its access rule, its input and its output. The router, the OpenAPI
+//! document and the test of access are all made from the same list.
 
 use axum::routing::MethodRouter;
 use schemars::{Schema, SchemaGenerator};
@@ -9,28 +9,28 @@ use crate::{access::Need, server::Api};
 /// A method of HTTP that a route answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
-    /// Looks; changes nothing.
+    /// Reads without a change.
     Get,
     /// Makes or changes something.
     Post,
     /// Puts something in the place of what was there.
     Put,
-    /// Removes something.
+    /// Removes a resource; a second call finds none.
     Delete,
 }
 
 /// A parameter in the query; those of the path are in the path.
 #[derive(Debug, Clone, Copy)]
 pub struct Parameter {
-    /// Its name.
+    /// Its name, as clients write it in the query.
     pub name: &'static str,
     /// `string`, `integer` or `boolean`.
     pub kind: &'static str,
-    /// What it does.
+    /// Its effect, for the OpenAPI document.
     pub means: &'static str,
 }
 
-/// What a route answers when all is well.
+/// Form of a successful answer.
 #[derive(Debug, Clone, Copy)]
 pub enum Answer {
     /// A JSON document with 200.
@@ -48,24 +48,24 @@ pub enum Answer {
 /// Makes the schema of a document, and puts what it refers to into the generator.
 pub type Generate = fn(&mut SchemaGenerator) -> Schema;
 
-/// A route.
+/// A route, with all that the router, the OpenAPI document and the access test read.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
-    /// The method.
+    /// The method of HTTP.
     pub method: Method,
     /// The path; `{run}` and the like are parameters.
     pub path: &'static str,
-    /// What it asks of its caller.
+    /// Access rule for the caller.
     pub need: Need,
-    /// What it does, in one line.
+    /// Its effect, in one line.
     pub summary: &'static str,
     /// Parameters in the query.
     pub query: &'static [Parameter],
     /// The body it takes.
     pub body: Option<Generate>,
-    /// What it answers.
+    /// Form of a successful answer.
     pub answer: Answer,
-    /// The handler.
+    /// The handler, as a router of this method.
     pub route: fn() -> MethodRouter<Api>,
 }
 

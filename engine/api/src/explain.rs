@@ -1,6 +1,6 @@
-//! Why a run and its steps are what they are, from the journal.
+//! Explanation of the state of a run and its steps, from the journal.
 //!
-//! The command line shows the same, with a server and without. Must not know how it is printed.
+//! The command line shows the same, with a server and without. Must not print.
 
 use jiff::tz::TimeZone;
 use plue_flow::{Awaited, Run, RunStatus, StepStatus};
@@ -9,9 +9,9 @@ use plue_store::{Error, LogRange, RunRow, RunSource, StepRow, Store};
 
 use crate::records::{
     RunRecord, StepRecord,
+    status::{CauseRecord, StatusRecord},
     story::{ExplainRecord, Moment, Story, TryRecord},
     test_results::TestsRecord,
-    told::{CauseRecord, StatusRecord},
 };
 
 mod journal;
@@ -30,17 +30,17 @@ const LAST_BYTES: usize = 64 * 1024;
 /// A run that was read.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
-    /// Its row.
+    /// The row of the run in the database.
     pub row: &'a RunRow,
-    /// What it was made from.
+    /// The source that the plan was made from.
     pub source: &'a RunSource,
-    /// Its plan.
+    /// The plan that the run executes.
     pub plan: &'a Plan,
-    /// Its journal, folded.
+    /// Its journal, folded into the state of the run.
     pub run: &'a Run,
 }
 
-/// Tells a run: all steps, or only one. Times in words are told in this zone.
+/// Explains a run: all steps, or only one. Times in words are in this zone.
 ///
 /// # Errors
 /// Those of the database.
@@ -113,8 +113,8 @@ pub async fn status(
     let notes = store.outputs().notes(&row.id).await?;
     let tests = TestsRecord::brief(store, &row.id).await?;
     let spends = store.claude().spend_of(&row.id).await?;
-    let told = StatusRecord::of(&waits.row(row), source, plan, run, steps);
-    Ok(told.with_notes(&notes).with_tests(tests).with_usage(&spends).with_waits(waits.records))
+    let record = StatusRecord::of(&waits.row(row), source, plan, run, steps);
+    Ok(record.with_notes(&notes).with_tests(tests).with_usage(&spends).with_waits(waits.records))
 }
 
 async fn last_lines(store: &Store, run: &RunId, step: &StepId) -> Result<Vec<String>, Error> {

@@ -20,7 +20,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Query<T>(pub T);
 
-/// The path's parameters.
+/// The parameters of the path, parsed by the route's type.
 #[derive(Debug, Clone)]
 pub struct Path<T>(pub T);
 
@@ -28,7 +28,7 @@ pub struct Path<T>(pub T);
 #[derive(Debug, Clone)]
 pub struct Json<T>(pub T);
 
-/// Who sent it. Only behind routes that ask for somebody.
+/// The principal that sent the request. Only behind routes that demand one.
 #[derive(Debug, Clone)]
 pub struct Caller(pub Principal);
 

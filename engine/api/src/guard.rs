@@ -1,4 +1,4 @@
-//! Who sent a request, and whether the route lets him in: before the handler, before the body is read.
+//! Authentication and access of a request: before the handler, before the body is read.
 
 use std::net::IpAddr;
 
@@ -24,7 +24,7 @@ use crate::{
 /// `used_at` of a token is written at most this often, in seconds.
 const USED_EVERY: i64 = 60;
 
-pub(crate) type Known = (Principal, Holder, Shown);
+pub(crate) type Authenticated = (Principal, Holder, Shown);
 
 /// Lets a request through to a route, or answers it.
 pub(crate) async fn guard(
@@ -74,7 +74,7 @@ async fn admit_local(caller: Principal, need: Need, mut request: Request, next: 
     next.run(request).await
 }
 
-/// What a request shows of its sender.
+/// The credentials of a request.
 struct Presented {
     /// Whether it has an `Authorization` header at all.
     anything: bool,
@@ -98,7 +98,7 @@ impl Presented {
     }
 }
 
-async fn known(api: &Api, presented: Presented) -> Result<Option<Known>, Problem> {
+async fn known(api: &Api, presented: Presented) -> Result<Option<Authenticated>, Problem> {
     if let Some((secret, is_own)) = presented.cookie {
         return of_session(api, secret, is_own, presented.from).await;
     }
@@ -123,14 +123,15 @@ async fn known(api: &Api, presented: Presented) -> Result<Option<Known>, Problem
     Ok(Some((found, Holder(row.id.clone()), Shown::Token { id: row.id })))
 }
 
-/// Who holds the cookie of a session: what its token or the rules allow now, if the request is this site's
-/// own.
+/// The principal of a session's cookie, with the roles that its token or the rules give now, if the
+/// request
+/// comes from this site.
 pub(crate) async fn of_session(
     api: &Api,
     secret: String,
     is_own: bool,
     from: Option<IpAddr>,
-) -> Result<Option<Known>, Problem> {
+) -> Result<Option<Authenticated>, Problem> {
     let now = api.clock().now();
     let hash = session::hash(&secret);
     let of_token = api.store().sessions().by_hash(&hash, now).await?;
@@ -154,7 +155,8 @@ pub(crate) async fn of_session(
     Ok(Some((principal, Holder(key), Shown::Session { secret, expires_at })))
 }
 
-/// Who logged in, with what the rules allow him now, and the key that his requests are counted by.
+/// The person of a session, with the roles that the rules give now, and the key that the requests are
+/// counted by.
 async fn of_person(
     api: &Api,
     hash: &str,

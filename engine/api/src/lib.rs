@@ -3,7 +3,7 @@
 //!
 //! Reading order: [`access`], [`endpoint`], [`routes`], [`server`]. Must not advance a run: what
 //! changes something goes through [`commands::Commands`], which the executor's side implements. Must
-//! not let a stranger tell a run that is not his from one that does not exist.
+//! answer 404, not 403, for runs that the caller may not see.
 #![forbid(unsafe_code)]
 
 pub mod access;

@@ -1,7 +1,7 @@
-//! Who has asked too often: requests by token, bad credentials and webhooks by address. Refused with
-//! 429 and `Retry-After` (RFC 6585 §4).
+//! Rate limits: requests by token, bad credentials and webhooks by address. A client over its limit is
+//! refused with 429 and `Retry-After` (RFC 6585 §4).
 //!
-//! A good token is never refused for what others at its address do. Addresses are those of
+//! A good token is never refused for requests of others at its address. Addresses are those of
 //! [`crate::client`].
 
 use std::{
@@ -25,7 +25,7 @@ use crate::{
     server::Api,
 };
 
-/// Where a connection comes from; put into each of its requests by whoever accepts connections.
+/// The address of a connection; the listener puts it into each of the connection's requests.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
 

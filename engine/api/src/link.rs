@@ -23,7 +23,7 @@ use crate::{
     routes,
     server::Api,
     session,
-    token::{self, Wanted},
+    token::{self, NewToken},
 };
 
 /// Path of a link.
@@ -107,7 +107,7 @@ async fn entered(
 /// A session of this machine's administrator. It hangs on a token that is shown to no one and ends with
 /// it, so that `plue token list` shows the session and `plue token rm` ends it.
 async fn session_of(api: &Api, now: Timestamp, from: Option<IpAddr>) -> Result<String, Problem> {
-    let wanted = Wanted {
+    let wanted = NewToken {
         name: "browser of this machine".to_owned(),
         role: Role::Admin,
         repo: None,
@@ -117,7 +117,7 @@ async fn session_of(api: &Api, now: Timestamp, from: Option<IpAddr>) -> Result<S
     let row = token::fresh(api.ids(), wanted, now).row;
     api.store().tokens().create(&row).await?;
     let who = Principal::new(format!("token:{}", row.name), Role::Admin, None).at(from);
-    let (cookie, _) = routes::session::begun(api, &who, row.id).await?;
+    let (cookie, _) = routes::session::create_session(api, &who, row.id).await?;
     Ok(cookie)
 }
 

@@ -25,7 +25,7 @@ use crate::{
     body_budget::BodyBudget, client::Proxies, limit::Peer, rate::key_of, stalled::Stalled,
 };
 
-/// Concurrent connections.
+/// Most concurrent connections of one listener; more wait in the backlog of the system.
 pub const MAX_CONNECTIONS: usize = 20_000;
 /// Divisor of the connection limit for one address. Trusted proxies are exempt, since they serve many
 /// clients.

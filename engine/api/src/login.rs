@@ -1,8 +1,9 @@
-//! What people who log in may do: rules that name groups, addresses or subjects, and the role that each
+//! Roles of people who log in: rules that name groups, addresses or subjects, and the role that each
 //! gives.
 //!
-//! Must not let anybody in whom no rule names. What a session may is asked of the rules each time, so that
-//! who loses his rule loses it with the next start of the server.
+//! Must not admit a person whom no rule names. The role of a session follows from the rules at each
+//! request, so
+//! that a removed rule takes effect with the next start of the server.
 
 use plue_login::{Issuer, Person};
 use plue_store::PersonSession;
@@ -11,19 +12,19 @@ use serde_json::Value as Json;
 
 use crate::access::{Grant, Principal, Role};
 
-/// How people log in.
+/// The login with an issuer, and the rules for its people.
 #[derive(Debug)]
 pub struct Login {
     issuer: Issuer,
     rules: Vec<Rule>,
 }
 
-/// Gives a role.
+/// A rule: the people it names, and the role it gives them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// To whom.
+    /// The people that the rule names.
     pub who: Who,
-    /// Which.
+    /// The role that it gives.
     pub role: Role,
     /// Where; none: in all repositories.
     pub repo: Option<String>,
@@ -34,17 +35,17 @@ pub struct Rule {
 pub enum Who {
     /// Everybody in a group.
     Group(String),
-    /// Who has a verified address.
+    /// A person with this verified address.
     Email(String),
-    /// Who the issuer knows by this subject.
+    /// A person whom the issuer knows by this subject.
     Subject(String),
 }
 
-/// What is kept with a session of what rules may name: the address, and those of the groups that a rule
-/// names at the time of the login.
+/// Claims stored with a session for the rules: the address, and those of the groups that a rule named
+/// at the time of the login.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-struct Known {
+struct Claims {
     email: Option<String>,
     groups: Vec<String>,
 }
@@ -62,28 +63,28 @@ impl Login {
         &self.issuer
     }
 
-    /// What is to be kept of a person.
+    /// The claims of a person that a session stores.
     pub(crate) fn known(&self, person: &Person) -> Json {
         let named = |group: &String| {
             self.rules.iter().any(|rule| matches!(&rule.who, Who::Group(name) if name == group))
         };
         let groups = person.groups.iter().filter(|group| named(group)).cloned().collect();
-        let known = Known { email: person.email.clone(), groups };
+        let known = Claims { email: person.email.clone(), groups };
         serde_json::to_value(known).unwrap_or_default()
     }
 
-    /// Whose session it is, with what the rules give him now; nobody if they give him nothing.
+    /// The principal of a session, with the roles that the rules give now; none if no rule applies.
     pub(crate) fn principal(&self, session: &PersonSession) -> Option<Principal> {
         if session.issuer != self.issuer.name() {
             return None;
         }
-        let known: Known = serde_json::from_value(session.claims.clone()).ok()?;
+        let known: Claims = serde_json::from_value(session.claims.clone()).ok()?;
         let name = format!("person:{}", session.name);
         Principal::with(name, grants(&self.rules, &session.subject, &known))
     }
 }
 
-fn grants(rules: &[Rule], subject: &str, known: &Known) -> Vec<Grant> {
+fn grants(rules: &[Rule], subject: &str, known: &Claims) -> Vec<Grant> {
     let fits = |rule: &&Rule| match &rule.who {
         Who::Group(group) => known.groups.contains(group),
         Who::Email(email) => {
@@ -109,18 +110,18 @@ mod tests {
     }
 
     #[test]
-    fn rules_add_up_and_nobody_is_let_in_whom_none_names() {
+    fn rules_add_up_and_unnamed_persons_are_refused() {
         let rules = [
             rule(Who::Group("dev".to_owned()), Role::Writer, Some("acme/app")),
             rule(Who::Group("dev".to_owned()), Role::Reader, None),
             rule(Who::Email("Ada@example.org".to_owned()), Role::Admin, Some("acme/app")),
             rule(Who::Subject("s1".to_owned()), Role::Admin, None),
         ];
-        let known = |email: Option<&str>, groups: &[&str]| Known {
+        let known = |email: Option<&str>, groups: &[&str]| Claims {
             email: email.map(str::to_owned),
             groups: groups.iter().map(|group| (*group).to_owned()).collect(),
         };
-        let of = |subject: &str, known: &Known| {
+        let of = |subject: &str, known: &Claims| {
             let grants = grants(&rules, subject, known);
             let word = |grant: &Grant| {
                 format!("{} {}", grant.role.as_str(), grant.repo.as_deref().unwrap_or("*"))
@@ -131,8 +132,8 @@ mod tests {
         let ada = known(Some("ada@example.org"), &["dev"]);
         assert_eq!(of("x", &ada), "reader *, admin acme/app");
         assert_eq!(of("s1", &known(None, &[])), "admin *");
-        for nobody in [known(None, &["Dev", "dev "]), known(Some("eve@example.org"), &[])] {
-            assert_eq!(of("s2", &nobody), "");
+        for unnamed in [known(None, &["Dev", "dev "]), known(Some("eve@example.org"), &[])] {
+            assert_eq!(of("s2", &unnamed), "");
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     records::webhook::WebhookMessage,
 };
 
-/// The document.
+/// The OpenAPI 3.1 document of all routes.
 #[must_use]
 pub fn document(endpoints: &[Endpoint]) -> Json {
     let settings = SchemaSettings::draft2020_12()
@@ -48,7 +48,7 @@ pub fn document(endpoints: &[Endpoint]) -> Json {
     })
 }
 
-/// What a server posts to others.
+/// Messages that a server posts to the URLs of its webhooks.
 fn webhooks(generator: &mut SchemaGenerator) -> Json {
     let schema = generator.subschema_for::<WebhookMessage>().to_value();
     let events = EVENTS.iter().chain([&PING]).map(|event| {

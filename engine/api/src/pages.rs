@@ -105,8 +105,8 @@ enum Visitor {
         /// Secret of the session's cookie.
         secret: String,
     },
-    /// Nobody we know.
-    Nobody,
+    /// No valid session.
+    Anonymous,
     /// Another site sent him here, and his browser has left the session's cookie at home: it is
     /// `SameSite=Strict`.
     Sent,
@@ -121,10 +121,10 @@ async fn visitor(
     if matches!(text(headers, "sec-fetch-site"), Some("cross-site" | "same-site")) {
         return Ok(Visitor::Sent);
     }
-    let Some(secret) = session::cookie(headers) else { return Ok(Visitor::Nobody) };
+    let Some(secret) = session::cookie(headers) else { return Ok(Visitor::Anonymous) };
     let from = limit::address(api, extensions, headers);
     let found = guard::of_session(api, secret.clone(), true, from).await?;
-    Ok(found.map_or(Visitor::Nobody, |(who, _, _)| Visitor::Known { who, secret }))
+    Ok(found.map_or(Visitor::Anonymous, |(who, _, _)| Visitor::Known { who, secret }))
 }
 
 /// A form that was posted from one of our own pages; any other is refused before its body is read.

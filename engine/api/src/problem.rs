@@ -1,6 +1,6 @@
-//! What went wrong, as `application/problem+json` (RFC 9457), with a stable code.
+//! Errors as `application/problem+json` (RFC 9457), with a stable code.
 //!
-//! Must not tell a client what is none of his business: errors of the database go to the log, and he
+//! Must not reveal internals to a client: errors of the database go to the log, and the client
 //! gets their kind.
 
 use axum::{
@@ -13,17 +13,17 @@ use serde::Serialize;
 
 use crate::{access::Refusal, commands::CommandError};
 
-/// A problem.
+/// An answer of the content type `application/problem+json`.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Problem {
-    /// What kind of problem: the page that explains the code, or `about:blank`.
+    /// Kind of problem: the page that explains the code, or `about:blank`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The HTTP status.
+    /// The HTTP status, repeated in the body as RFC 9457 advises.
     pub status: u16,
     /// The kind in a few words.
     pub title: String,
-    /// What is wrong with this request.
+    /// The error in this request.
     pub detail: String,
     /// Stable code, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,7 +39,7 @@ pub struct Problem {
     cause: Option<Box<Diagnostic>>,
 }
 
-/// The cause of a failure, beside an answer that hides it. No byte of an answer has it.
+/// The cause of a failure, attached to an answer that hides it. No byte of an answer has it.
 #[derive(Debug, Clone)]
 pub(crate) struct Cause(pub(crate) Box<Diagnostic>);
 
@@ -75,7 +75,7 @@ impl Problem {
         self
     }
 
-    /// There is no such thing, or it is not for this principal: he cannot tell which.
+    /// The resource is missing, or it is not for this principal: the answer is the same.
     #[must_use]
     pub fn not_found(what: &str, id: &str) -> Self {
         let id: String = id.chars().take(64).collect();
@@ -106,10 +106,9 @@ impl From<Refusal> for Problem {
                 StatusCode::FORBIDDEN,
                 format!("this asks for the role {} or a higher one", role.as_str()),
             ),
-            Refusal::Everywhere => Self::new(
-                StatusCode::FORBIDDEN,
-                "this asks for somebody who may do it in all repositories",
-            ),
+            Refusal::Everywhere => {
+                Self::new(StatusCode::FORBIDDEN, "this asks for a role in all repositories")
+            }
         }
     }
 }

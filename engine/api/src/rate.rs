@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv6Addr};
 
 pub use plue_runtime::rate::{Buckets, Rate};
 
-/// An address as a key. Whoever has one address of IPv6 has the 2^64 of its network as well.
+/// An address as a key. All 2^64 addresses of a network of IPv6 share one key, since one client may
+/// have them all.
 #[must_use]
 pub fn key_of(address: IpAddr) -> String {
     match address.to_canonical() {
@@ -21,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_network_of_ipv6_is_one_key_and_a_mapped_address_is_that_of_ipv4() {
+    fn ipv6_networks_share_one_key_mapped_ipv4_apart() {
         let key = |text: &str| key_of(text.parse().unwrap());
         assert_eq!(key("2001:db8::1"), key("2001:db8::ffff:ffff:0:2"));
         assert_ne!(key("2001:db8::1"), key("2001:db8:0:1::1"));

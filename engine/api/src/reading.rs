@@ -10,7 +10,7 @@ use plue_store::{RunRow, RunSource};
 
 use crate::{problem::Problem, server::Api};
 
-/// A run.
+/// A run with its plan and its folded journal.
 pub(crate) struct Whole {
     pub(crate) row: RunRow,
     pub(crate) source: RunSource,

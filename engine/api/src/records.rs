@@ -1,4 +1,4 @@
-//! What the routes answer: records of rows, additive only, with schemas in the OpenAPI document.
+//! Records of the routes' answers: made from rows, additive only, with schemas in the OpenAPI document.
 //!
 //! Must not read the database.
 
@@ -20,36 +20,36 @@ use crate::{
     records::claude::ClaudeUsageRecord,
 };
 
+pub mod artifact;
 pub mod claude;
-pub mod kept;
 pub mod log;
 pub mod log_view;
-pub mod place;
 pub mod report;
+pub mod resources;
 pub mod retry;
 pub mod runner;
+pub mod status;
 pub mod story;
 pub mod test_results;
-pub mod told;
 pub mod transcript;
 pub mod webhook;
 pub mod workflow;
 
-pub use told::{ApprovalRecord, StatusRecord};
+pub use status::{ApprovalRecord, StatusRecord};
 
 /// One page of a list.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Page<T> {
-    /// What is on it.
+    /// The items of this page, in the order of the list.
     pub items: Vec<T>,
     /// Send it as `cursor` to get the next page; absent: this is the last one.
     pub next: Option<String>,
 }
 
-/// One run.
+/// A run in lists and as a whole.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct RunRecord {
-    /// Its id.
+    /// Its id, a ULID.
     pub id: String,
     /// Name of its plan.
     pub workflow: String,
@@ -57,19 +57,19 @@ pub struct RunRecord {
     pub plan: String,
     /// `queued`, `running`, `waiting`, `success`, `failed`, `cancelled` or `timed_out`.
     pub status: String,
-    /// Why, if there is something to say.
+    /// The reason of its status, if there is one.
     pub reason: Option<String>,
     /// `owner/name`, if known.
     pub repository: Option<String>,
-    /// The commit.
+    /// The commit that the run was planned at.
     pub sha: Option<String>,
-    /// The branch.
+    /// The branch that the event named.
     pub branch: Option<String>,
-    /// When it was asked for.
+    /// Time at which the run was requested.
     pub created_at: Timestamp,
-    /// When its first step began.
+    /// Start of its first step.
     pub started_at: Option<Timestamp>,
-    /// When it ended.
+    /// Time at which its last step ended.
     pub ended_at: Option<Timestamp>,
     /// From start to end, in milliseconds.
     pub duration_ms: Option<i64>,
@@ -80,30 +80,31 @@ pub struct RunRecord {
 /// One step of a run, in its current visit.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct StepRecord {
-    /// Its id.
+    /// Its id in the plan.
     pub step: String,
-    /// What people call it, where the plan is at hand. A name with values of the run is as written until the
+    /// Its name for people, where the plan is at hand. A name with values of the run is as written
+    /// until the
     /// step has started in its visit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// `pending`, `queued`, `running`, `waiting`, `success`, `failed`, `skipped`, `cancelled` or
     /// `timed_out`.
     pub status: String,
-    /// Why, if there is something to say.
+    /// The reason of its status, if there is one.
     pub reason: Option<String>,
-    /// How many times it was entered.
+    /// Number of its visits so far, counting loops.
     pub visit: u32,
     /// Attempts in this visit.
     pub attempts: u32,
-    /// When it could have begun.
+    /// Time at which all its dependencies had ended.
     pub ready_at: Option<Timestamp>,
-    /// When it began.
+    /// Start of its first attempt.
     pub started_at: Option<Timestamp>,
-    /// When it ended.
+    /// Time at which its last attempt ended.
     pub ended_at: Option<Timestamp>,
     /// From start to end, in milliseconds.
     pub duration_ms: Option<i64>,
-    /// Its output.
+    /// Its output, as an object.
     pub output: Json,
     /// Its use of Claude in all visits; absent: it has asked nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -113,9 +114,9 @@ pub struct StepRecord {
 /// One attempt of a step.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct AttemptRecord {
-    /// Its id.
+    /// Its id, a ULID.
     pub id: String,
-    /// The step.
+    /// The step that it executes.
     pub step: String,
     /// The visit it belongs to, from 1.
     pub visit: u32,
@@ -123,11 +124,11 @@ pub struct AttemptRecord {
     pub number: u32,
     /// `queued`, `assigned`, `running`, `done`, `lost` or `cancelled`.
     pub status: String,
-    /// How it ended, in words.
+    /// Its outcome, in words.
     pub outcome: Option<String>,
-    /// Who ran it.
+    /// The runner that executed it.
     pub runner: Option<String>,
-    /// When it was queued.
+    /// Time at which it was queued.
     pub queued_at: Timestamp,
     /// By the runner's clock.
     pub started_at: Option<Timestamp>,
@@ -144,7 +145,7 @@ pub struct AttemptRecord {
 pub struct FactRecord {
     /// Its number, from 1; `Last-Event-ID` of a stream.
     pub seq: u64,
-    /// When it was decided.
+    /// Time of the decision, in UTC.
     pub at: Timestamp,
     /// The fact, as the journal has it.
     #[schemars(with = "Json")]
@@ -175,7 +176,7 @@ pub struct PieceRecord {
     pub hex: Option<String>,
 }
 
-/// How long a log is.
+/// The size of a log.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct LogRecord {
     /// Bytes.
@@ -200,13 +201,13 @@ pub struct HitRecord {
 /// A line of a log of a run that holds a text.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct RunHitRecord {
-    /// The step.
+    /// The step that wrote the log.
     pub step: String,
     /// The visit it belongs to, from 1.
     pub visit: u32,
     /// The attempt's number within the visit, from 1.
     pub attempt: u32,
-    /// The attempt's id.
+    /// The attempt that wrote the log.
     pub attempt_id: String,
     /// The line in the attempt's log, from 1, and the first place of the text in it.
     #[serde(flatten)]
@@ -216,21 +217,21 @@ pub struct RunHitRecord {
 /// A token, without the token.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct TokenRecord {
-    /// Its public id.
+    /// Its public id, which names it in lists and in the audit trail.
     pub id: String,
-    /// What it is for.
+    /// Its purpose, as its creator named it.
     pub name: String,
-    /// What it allows.
+    /// The role of its holder.
     pub role: String,
     /// The one repository it is good for; absent: all.
     pub repository: Option<String>,
-    /// Who made it.
+    /// The principal that created it.
     pub created_by: String,
-    /// When.
+    /// Time of its creation.
     pub created_at: Timestamp,
     /// From then on it is refused.
     pub expires_at: Option<Timestamp>,
-    /// When it was last good for something.
+    /// Time of its last valid use.
     pub used_at: Option<Timestamp>,
 }
 
@@ -239,21 +240,21 @@ pub struct TokenRecord {
 pub struct NewTokenRecord {
     /// The token. It is not kept, so note it down.
     pub token: String,
-    /// What is kept.
+    /// The stored record, without the secret.
     #[serde(flatten)]
     pub record: TokenRecord,
 }
 
-/// Who is asking.
+/// The caller of a request, and the caller's roles.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct WhoRecord {
     /// As journals and the audit trail name him.
     pub name: String,
-    /// What he may do; the highest of several roles.
+    /// The highest of the caller's roles.
     pub role: Role,
     /// The one repository he may do it to; absent: all, or those of `grants`.
     pub repository: Option<String>,
-    /// Which role he has where, if it is not one in one repository or in all.
+    /// The role in each repository, if it is not one role in one repository or in all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grants: Vec<Grant>,
 }
@@ -261,19 +262,19 @@ pub struct WhoRecord {
 /// A row of the audit trail.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct AuditRecord {
-    /// Its number.
+    /// Its number in the trail, rising.
     pub seq: u64,
-    /// When.
+    /// Time of the action.
     pub at: Timestamp,
-    /// Who.
+    /// The principal that acted.
     pub principal: String,
-    /// What: `run.cancel`.
+    /// The action: `run.cancel`.
     pub action: String,
-    /// To what.
+    /// The object of the action, by its id or name.
     pub subject: String,
-    /// In which repository.
+    /// The repository of the object.
     pub repository: Option<String>,
-    /// More.
+    /// Further fields, by action.
     pub detail: Json,
 }
 
@@ -433,7 +434,7 @@ impl TokenRecord {
 }
 
 impl WhoRecord {
-    /// The record of somebody.
+    /// The record of a principal.
     #[must_use]
     pub fn of(who: &Principal) -> Self {
         let several = who.grants().len() > 1;

@@ -24,10 +24,10 @@ mod live;
 pub(crate) mod log_view;
 pub(crate) mod logs;
 mod messages;
-mod place;
 mod plans;
 mod pools;
 pub(crate) mod repositories;
+mod resources;
 mod run_log;
 pub(crate) mod runs;
 mod secrets;
@@ -41,7 +41,7 @@ pub(crate) mod workflows;
 
 /// Header of raw logs: remarks about the log as a JSON list of [`crate::records::log::LogRemark`].
 pub const LOG_REMARKS: &str = "plue-log-remarks";
-/// Items of a page unless the client says.
+/// Items of a page unless the client asks for another number.
 const PAGE: u32 = 50;
 /// Items of a page at most.
 const MAX_PAGE: u32 = 200;
@@ -53,7 +53,7 @@ const LIMIT: Parameter =
 const CURSOR: Parameter =
     Parameter { name: "cursor", kind: "string", means: "`next` of the page before" };
 
-/// Every route.
+/// The routes of a full server.
 #[must_use]
 pub fn all() -> Vec<Endpoint> {
     [
@@ -74,7 +74,7 @@ pub fn all() -> Vec<Endpoint> {
         test_results::endpoints(),
         approvals::endpoints(),
         callbacks::endpoints(),
-        place::endpoints(),
+        resources::endpoints(),
         executors::endpoints(),
         pools::endpoints(),
         repositories::endpoints(),
@@ -89,7 +89,7 @@ pub fn all() -> Vec<Endpoint> {
     .concat()
 }
 
-/// What says how a process is, and nothing of runs: for one that answers nobody else.
+/// Routes about the state of a process, without runs: for a process that answers no other requests.
 #[must_use]
 pub fn probes() -> Vec<Endpoint> {
     let is_probe = |endpoint: &Endpoint| !endpoint.path.starts_with("/api/");

@@ -7,7 +7,7 @@ use plue_store::{Error, RegisteredRow, Store, Tick, repo::pause::PauseScope};
 
 use crate::{
     pauses::in_force,
-    records::{place::ScheduleRecord, workflow::PauseRecord},
+    records::{resources::ScheduleRecord, workflow::PauseRecord},
 };
 
 /// Ticks that a schedule is shown with.

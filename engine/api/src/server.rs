@@ -40,7 +40,7 @@ use crate::{
 /// Logs that are looked through at the same time.
 const SEARCHES: usize = 4;
 
-/// Bounds of requests.
+/// Limits of requests and streams.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Bytes of a body.
@@ -49,13 +49,13 @@ pub struct Limits {
     pub answer_within: Duration,
     /// From the head of a webhook's delivery, which may be long, to its answer.
     pub hook_within: Duration,
-    /// What is followed is looked at this often without a wake-up.
+    /// Followed resources are read this often without a wake-up.
     pub heartbeat: Duration,
     /// Streams at the same time.
     pub streams: usize,
     /// Streams of one token at the same time.
     pub streams_of_token: usize,
-    /// How often somebody may ask.
+    /// Rate limits of requests.
     pub rates: Rates,
     /// The proxies that may name the client of a request.
     pub proxies: Proxies,
@@ -80,27 +80,27 @@ struct Shared {
 /// Services and settings of the API.
 #[derive(Debug)]
 pub struct Parts {
-    /// The database.
+    /// The database of runs, tokens and logs.
     pub store: Store,
     /// The side that plans and executes.
     pub commands: Arc<dyn Commands>,
-    /// Time.
+    /// Clock of the process, paused in tests.
     pub clock: Clock,
     /// Fresh ids and tokens.
     pub ids: Ids,
-    /// Bounds.
+    /// Limits of requests and streams.
     pub limits: Limits,
-    /// Tasks.
+    /// Spawner of tasks that end with the server.
     pub tasks: Tasks,
     /// Knows whether the loops of this process turn.
     pub watchdog: Watchdog,
     /// Stop of this server's intake: from [`Phase::Draining`] on it reports that it is not ready.
     pub drain: Stop,
-    /// When streams end.
+    /// End of all streams.
     pub stop: Stop,
     /// The metrics of this process, as Prometheus reads them.
     pub metrics: fn() -> String,
-    /// How people log in; none: with tokens only.
+    /// The login of people; none: with tokens only.
     pub login: Option<Login>,
 }
 

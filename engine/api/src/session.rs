@@ -1,4 +1,4 @@
-//! What a browser shows of its session, and what it has to show beside it to change something.
+//! The browser's proof of a session, and the further proof that a change of state needs.
 //!
 //! Must not store or log what it shows.
 
@@ -18,26 +18,26 @@ pub const COOKIE: &str = "__Host-plue";
 pub const CSRF_HEADER: &str = "x-plue-csrf";
 /// The name of the cookie that a login takes along, and finds again when the issuer sends it back.
 pub const LOGIN_COOKIE: &str = "__Host-plue-login";
-/// How long a session is good for.
+/// Lifetime of a session.
 pub const LIFETIME: SignedDuration = SignedDuration::from_hours(12);
-/// How long a login may take.
+/// Most time that a login may take.
 pub const LOGIN_LIFETIME: SignedDuration = SignedDuration::from_mins(10);
 /// Characters of a cookie's value that are looked at.
 const MAX_LENGTH: usize = 128;
 
-/// How the sender of a request showed who he is.
+/// The credential of a request.
 #[derive(Debug, Clone)]
 pub enum Shown {
-    /// With a token.
+    /// A token in the `Authorization` header.
     Token {
-        /// Its public id.
+        /// Its public id, as in lists of tokens.
         id: String,
     },
     /// With the cookie of a session.
     Session {
-        /// What the cookie holds.
+        /// The value of the cookie.
         secret: String,
-        /// When it ends.
+        /// Time at which it expires.
         expires_at: Timestamp,
     },
 }
@@ -51,13 +51,13 @@ impl FromRequestParts<Api> for Shown {
     }
 }
 
-/// What is stored of a session.
+/// The stored form of a session's secret.
 #[must_use]
 pub fn hash(secret: &str) -> String {
     hex::encode(Sha256::digest(format!("session {secret}")))
 }
 
-/// The word that goes with a session; it follows from what only the browser and nobody else has.
+/// The CSRF token of a session; it is derived from the cookie's secret, which only the browser has.
 #[must_use]
 pub fn csrf(secret: &str) -> String {
     hex::encode(Sha256::digest(format!("csrf {secret}")))
@@ -69,7 +69,7 @@ pub fn cookie(headers: &HeaderMap) -> Option<String> {
     named(headers, COOKIE)
 }
 
-/// The cookie of a login that has begun in this browser.
+/// The cookie of a login that has started in this browser.
 #[must_use]
 pub fn login_cookie(headers: &HeaderMap) -> Option<String> {
     named(headers, LOGIN_COOKIE)
@@ -115,10 +115,10 @@ pub(crate) fn named(headers: &HeaderMap, name: &str) -> Option<String> {
 #[must_use]
 pub fn is_own(method: &Method, headers: &HeaderMap, secret: &str) -> bool {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    // Where the browser says so (Fetch Metadata); old ones do not.
+    // Browsers with Fetch Metadata send the site; old ones do not.
     let site = text("sec-fetch-site").is_none_or(|site| matches!(site, "same-origin" | "none"));
     let only_looks = matches!(*method, Method::GET | Method::HEAD);
-    // Of two hashes; which byte differs tells nothing about what they are of.
+    // A comparison of two hashes; the first differing byte reveals nothing about the secret.
     site && (only_looks || text(CSRF_HEADER) == Some(&csrf(secret)))
 }
 
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_is_found_among_others_and_nothing_else_is_taken_for_it() {
+    fn the_session_cookie_is_found_among_others() {
         let found = |text: &str| cookie(&headers(&[("cookie", text)]));
         assert_eq!(found("a=b; __Host-plue=abc1; c=d").as_deref(), Some("abc1"));
         let long = format!("__Host-plue={}", "a".repeat(200));
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_needs_the_sessions_word_and_nothing_comes_from_another_site() {
+    fn changes_need_the_csrf_token_and_this_site() {
         let word = csrf("s");
         assert!(is_own(&Method::GET, &headers(&[]), "s"));
         assert!(!is_own(&Method::GET, &headers(&[("sec-fetch-site", "cross-site")]), "s"));

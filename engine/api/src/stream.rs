@@ -26,11 +26,11 @@ use tokio::sync::watch;
 
 use self::{
     channel::{Channel, Pull},
-    places::Place,
+    places::StreamPermit,
 };
 use crate::{limit::Holder, problem::Problem, server::Api};
 
-/// A connection says this often that it lives: proxies and clients give up after a minute.
+/// A connection sends a sign of life this often: proxies and clients give up after a minute.
 const ALIVE: Duration = Duration::from_secs(25);
 /// A stream ends after so long: a right to follow may have ended since.
 const ASKED_AGAIN: Duration = Duration::from_secs(15 * 60);
@@ -45,7 +45,7 @@ pub struct Frame {
     bytes: Bytes,
 }
 
-/// How far something has come.
+/// Position of a followed resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stand {
     /// No event up to now has a higher number.
@@ -56,7 +56,7 @@ pub struct Stand {
 
 /// Something that is followed.
 pub trait Source: Send + Sync + 'static {
-    /// How far it has come; none: it is gone. One cheap query.
+    /// Its position; none: it is gone. One cheap query.
     fn stand(&self) -> BoxFuture<'_, Result<Option<Stand>, plue_store::Error>>;
 
     /// Some events behind a number, in order; none: there are none.
@@ -76,11 +76,10 @@ pub struct Live {
     pub frame: fn(LogPiece) -> Frame,
 }
 
-/// What a client asks to follow.
+/// A client's request to follow a resource.
 pub(crate) struct Follow {
-    /// What it is called: those of the same name look together.
+    /// Key of the resource: subscribers of the same key share a poller.
     pub(crate) name: String,
-    /// Reads it.
     pub(crate) source: Arc<dyn Source>,
     /// Wakes; only a hint.
     pub(crate) changes: watch::Receiver<u64>,
@@ -94,7 +93,7 @@ struct State {
     clock: Clock,
     began: Mark,
     stop: Stop,
-    _place: Place,
+    _place: StreamPermit,
 }
 
 // === impl Frame ===
@@ -165,7 +164,7 @@ fn response(frames: impl Stream<Item = Bytes> + Send + 'static) -> Response {
 // === impl State ===
 
 impl State {
-    /// What is to be sent next; none: it is over.
+    /// The next bytes to send; none: the stream is over.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             // A client comes back behind its last event, and its rights are checked again.

@@ -1,5 +1,5 @@
-//! Tokens: 160 random bits that their owner sees once. Kept is only their SHA-256, which is enough
-//! for something that nobody can guess.
+//! Tokens: 160 random bits, shown once to their owner. Only their SHA-256 is stored, which is enough
+//! for a secret that cannot be guessed.
 //!
 //! Must not log or store a token.
 
@@ -10,37 +10,37 @@ use sha2::{Digest as _, Sha256};
 
 use crate::access::{Principal, Role};
 
-/// What every token begins with, so that scanners of leaked secrets find it.
+/// First characters of every token, so that scanners of leaked secrets find it.
 pub const PREFIX: &str = "plue_";
 /// Characters of a token that are looked at; a longer one is refused unread.
 pub const MAX_LENGTH: usize = 128;
 
 /// A token on its way to its owner.
 pub struct Fresh {
-    /// The token.
+    /// The secret text, shown once.
     pub token: String,
-    /// What is stored.
+    /// The row to store, with the hash only.
     pub row: TokenRow,
 }
 
 /// Whose token it is.
 #[derive(Debug, Clone)]
-pub struct Wanted {
-    /// What it is for.
+pub struct NewToken {
+    /// Its purpose, for people.
     pub name: String,
-    /// What it allows.
+    /// The role of its holder.
     pub role: Role,
     /// For one repository only.
     pub repo: Option<String>,
-    /// Until then.
+    /// End of its validity; none: it has no end.
     pub expires_at: Option<Timestamp>,
-    /// Who asks for it.
+    /// The principal that creates it.
     pub by: String,
 }
 
-/// Makes a token.
+/// Creates a token with a random secret.
 #[must_use]
-pub fn fresh(ids: &Ids, wanted: Wanted, now: Timestamp) -> Fresh {
+pub fn fresh(ids: &Ids, wanted: NewToken, now: Timestamp) -> Fresh {
     let token = format!("{PREFIX}{}", ids.secret());
     let row = TokenRow {
         id: ids.text(),
@@ -56,13 +56,13 @@ pub fn fresh(ids: &Ids, wanted: Wanted, now: Timestamp) -> Fresh {
     Fresh { token, row }
 }
 
-/// What is stored of a token.
+/// The stored form of a token.
 #[must_use]
 pub fn hash(token: &str) -> String {
     hex::encode(Sha256::digest(token.as_bytes()))
 }
 
-/// Who holds a token; nobody if it has expired.
+/// The principal of a token; none if the token has expired.
 #[must_use]
 pub fn principal(row: &TokenRow, now: Timestamp) -> Option<Principal> {
     if row.expires_at.is_some_and(|end| end <= now) {
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     fn made(expires_at: Option<Timestamp>) -> Fresh {
-        let wanted = Wanted {
+        let wanted = NewToken {
             name: "ci".to_owned(),
             role: Role::Writer,
             repo: None,
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_and_shown_of_a_token_is_not_the_token() {
+    fn rows_and_debug_output_omit_the_token() {
         let fresh = made(None);
         assert_eq!(fresh.row.hash, hash(&fresh.token));
         assert!(fresh.token.starts_with(PREFIX) && fresh.token.len() <= MAX_LENGTH);
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_nobodys_from_the_second_it_expires() {
+    fn expired_tokens_are_rejected() {
         let end = Timestamp::from_second(10).unwrap();
         let row = made(Some(end)).row;
         assert!(principal(&row, Timestamp::from_second(9).unwrap()).is_some());

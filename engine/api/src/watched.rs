@@ -3,7 +3,7 @@
 
 use plue_store::{DeliveryState, DeliverySummary, Error, RepoRow, Store};
 
-use crate::records::place::RepoRecord;
+use crate::records::resources::RepoRecord;
 
 /// Characters of a note that a list shows.
 const MAX_NOTE: usize = 300;

@@ -1,8 +1,8 @@
 //! A backup: the whole database and the larger blobs in one file, made while others go on.
 //!
-//! What is written: `backup.json`, then the database (`plue.db`, or `postgres.dump` of `pg_dump`), then
+//! Entries: `backup.json`, then the database (`plue.db`, or `postgres.dump` of `pg_dump`), then
 //! `blobs/…`. A blob that the database names is there, for blobs are copied after it and are never
-//! changed. Must not hold the key that secrets are sealed with: who has both has the secrets.
+//! changed. Must not hold the key that secrets are sealed with: both together give the secrets away.
 
 use std::{
     fs::{self, File},
@@ -18,7 +18,7 @@ pub mod postgres;
 const FORMAT: u32 = 1;
 /// Fast enough, and small.
 const LEVEL: i32 = 3;
-/// The first entry.
+/// Name of the first entry.
 const HEAD: &str = "backup.json";
 /// The database, if it is SQLite.
 pub const SQLITE: &str = "plue.db";
@@ -27,7 +27,7 @@ pub const POSTGRES: &str = "postgres.dump";
 /// The folder of larger blobs.
 const BLOBS: &str = "blobs";
 
-/// What a backup says of itself.
+/// Description of a backup, in its first entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// The version of the format.
@@ -40,7 +40,7 @@ pub struct Head {
     pub made_at: String,
 }
 
-/// Writes a backup of a copied database and the blobs beside it.
+/// Writes a backup of a copied database and the blobs next to it.
 ///
 /// # Errors
 /// The files.
@@ -58,7 +58,7 @@ pub fn write(target: File, head: &Head, database: &Path, blobs: &Path) -> io::Re
     tar.into_inner()?.finish()?.sync_all()
 }
 
-/// Unpacks a backup into an empty folder; what it says of itself.
+/// Unpacks a backup into an empty folder; returns its description.
 ///
 /// # Errors
 /// The files; it is no backup, or of a newer plue.
@@ -119,7 +119,7 @@ pub fn place_blobs(unpacked: &Path, place: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// What a new backup says of itself.
+/// The description of a new backup.
 #[must_use]
 pub fn head(database: &str, made_at: String) -> Head {
     let schema_version = plue_store::SCHEMA_VERSION;

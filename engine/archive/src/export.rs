@@ -25,18 +25,18 @@ pub const MAX_ROWS_BYTES: u64 = 256 * 1024 * 1024;
 pub const MAX_VALUES: u64 = 4_000_000;
 /// Bytes of all entries at most: 64 GiB.
 pub const MAX_TOTAL_BYTES: u64 = 64 * 1024 * 1024 * 1024;
-/// Entries at most.
+/// Most entries of one file.
 pub const MAX_ENTRIES: usize = 1_000_000;
 /// A file may become so many times larger when it is unpacked.
 pub const MAX_GROWTH: u64 = 2_000;
 
-/// What a file says of itself.
+/// The first entry of a file, with its format.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Header {
     /// [`FORMAT`].
     pub format: u32,
-    /// The run.
+    /// The id of the run.
     pub run: String,
 }
 
@@ -61,7 +61,7 @@ struct Page {
     rows: Vec<Vec<Json>>,
 }
 
-/// Why a file cannot be used.
+/// Reason for refusing a file.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It cannot be read or written.
@@ -73,7 +73,7 @@ pub enum Error {
     /// The run cannot be exported now.
     #[error("{0}")]
     Refused(String),
-    /// The database.
+    /// The database failed to answer.
     #[error(transparent)]
     Store(#[from] plue_store::Error),
 }
@@ -102,7 +102,7 @@ fn rows_name(table: &str, page: usize) -> String {
     format!("rows/{table}/{page:06}.json")
 }
 
-/// What an entry is, by its name.
+/// Kind of an entry, by its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Entry {
     Header,

@@ -15,7 +15,7 @@ use futures::{
 use jiff::Timestamp;
 use plue_api::records::{
     AttemptRecord, PieceRecord, StepRecord,
-    told::{CallRecord, StatusRecord, WaitKind},
+    status::{CallRecord, StatusRecord, WaitKind},
 };
 use plue_client::Client;
 use plue_flow::{RunStatus, StepStatus};

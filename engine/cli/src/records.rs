@@ -3,7 +3,7 @@
 //! Must not print. Every document has `schema_version`; a field never changes its meaning.
 
 use plue_api::records::transcript::TranscriptRecord;
-pub use plue_api::records::{RunRecord, StepRecord, story::ExplainRecord, told::StatusRecord};
+pub use plue_api::records::{RunRecord, StepRecord, status::StatusRecord, story::ExplainRecord};
 use plue_plan::{
     Diagnostic,
     schema::{Published, of},

@@ -320,6 +320,6 @@ pub fn keep(app: &App) -> Result<Retention, Failure> {
         artifacts: read(&config.artifacts.retention)?,
         caches: read(&config.cache.retention)?,
         cache_quota: config.cache.quota_bytes,
-        logs_on_shelf: config.objects.logs,
+        logs_in_blob_store: config.objects.logs,
     })
 }

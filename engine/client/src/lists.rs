@@ -2,7 +2,7 @@
 
 use plue_api::records::{
     ApprovalRecord, AuditRecord, Page, WhoRecord,
-    place::{PoolRecord, RunnerRecord, ScheduleRecord, UsageRecord},
+    resources::{PoolRecord, RunnerRecord, ScheduleRecord, UsageRecord},
 };
 
 use crate::{

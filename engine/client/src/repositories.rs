@@ -5,7 +5,7 @@ use plue_api::{
     pauses::PauseTarget,
     records::{
         Page,
-        place::{CallSecretRecord, DeliveryRecord, RepoRecord},
+        resources::{CallSecretRecord, DeliveryRecord, RepoRecord},
         workflow::WorkflowRecord,
     },
 };

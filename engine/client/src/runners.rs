@@ -1,7 +1,7 @@
 //! Runners of other machines, and pools of pods.
 
 use plue_api::records::{
-    place::{PoolRecord, RunnerRecord},
+    resources::{PoolRecord, RunnerRecord},
     runner::{DrainRequest, RegistrationTokenRecord, RegistrationTokenRequest, ScaleRequest},
 };
 use reqwest::Method;

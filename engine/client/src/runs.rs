@@ -7,7 +7,7 @@ use plue_api::{
     commands::{DecisionRequest, RerunRequest, RetryRequest, RunRequest},
     records::{
         AttemptRecord, FactRecord, Page, RunRecord, StatusRecord, StepRecord,
-        kept::ArtifactRecord,
+        artifact::ArtifactRecord,
         retry::RetriedRecord,
         story::ExplainRecord,
         transcript::{AgentRecord, TranscriptRecord},

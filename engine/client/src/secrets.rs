@@ -1,7 +1,7 @@
 //! Secrets: set, listed by name, removed. No call returns a text.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use plue_api::records::place::SecretRecord;
+use plue_api::records::resources::SecretRecord;
 use reqwest::Method;
 use serde_json::json;
 use zeroize::Zeroizing;

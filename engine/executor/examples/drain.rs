@@ -1,4 +1,4 @@
-//! How many queued one-step runs one engine ends in a second: `cargo run --release -p plue-executor
+//! Throughput of one engine, in queued one-step runs a second: `cargo run --release -p plue-executor
 //! --example drain -- PATH/TO/plue-runner [RUNS] [AT_ONCE] [DATABASE]`.
 //!
 //! A new SQLite file with `synchronous=NORMAL` unless a database is named, a step process per run and

@@ -225,8 +225,8 @@ pub async fn knows_callback(store: &Store, token: &str) -> Result<bool, Error> {
     store.callbacks().contains(&token_hash(token)).await.map_err(Error::Store)
 }
 
-/// Answers a waiting call by its one-time token. Only the first answer counts; the result tells further ones
-/// apart.
+/// Answers a waiting call by its one-time token. Only the first answer counts; the result marks further ones
+/// as duplicates.
 ///
 /// # Errors
 /// The answer is too large, or [`Error`] of the database.

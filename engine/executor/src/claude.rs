@@ -49,7 +49,7 @@ pub struct Claude {
 pub struct SpendLimits {
     /// Of one workflow of one repository, with the child runs of its runs.
     pub workflow: PeriodLimits,
-    /// Of one repository.
+    /// Limits of one repository's runs.
     pub repository: PeriodLimits,
     /// Of all repositories of one owner.
     pub organisation: PeriodLimits,

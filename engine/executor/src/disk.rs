@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn low_water_is_judged_by_bytes_share_and_inodes() {
+    fn low_water_counts_bytes_share_and_inodes() {
         let mark = LowWater { min_free_bytes: 2 * GIB, min_free_percent: 5 };
         let whole = Space { free: 50 * GIB, size: 100 * GIB, free_inodes: 90, inodes: 100 };
         let table = [

@@ -61,11 +61,10 @@ const CONTROL_QUEUE: usize = 16;
 /// A request to a running driver.
 #[derive(Debug)]
 pub(crate) enum Control {
-    /// Stop the run.
+    /// A request to stop the run.
     Cancel {
         /// The author of the request.
         by: String,
-        /// Without grace.
         kill: bool,
     },
 }
@@ -99,7 +98,6 @@ pub(crate) struct DriverOptions {
     pub(crate) slot: Option<ChildSlot>,
 }
 
-/// See the module.
 pub(crate) struct Driver {
     context: Arc<RunContext>,
     ledger: Ledger,

@@ -19,7 +19,6 @@ const REST: Duration = Duration::from_secs(5);
 /// Time between two tries to release a lease.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
-/// See the module.
 #[derive(Debug)]
 pub(crate) enum DriverLease {
     /// Ends with this process.

@@ -44,7 +44,7 @@ const TIDY_EVERY: Duration = Duration::from_secs(1);
 pub struct Options {
     /// The lock file of runs.
     pub locks_dir: PathBuf,
-    /// Limits of attempts.
+    /// Limits of single attempts.
     pub attempts: AttemptOptions,
     /// Timing and hand-over of drivers.
     pub driving: DrivingOptions,
@@ -90,7 +90,7 @@ pub struct DrivingOptions {
     pub commit_only: bool,
 }
 
-/// Workspaces of runs.
+/// Content that the workspaces of runs get.
 #[derive(Debug, Clone, Default)]
 pub struct WorkspaceOptions {
     /// The folder of a server's workspaces on this machine, wherever the server had it that made a run.
@@ -156,7 +156,7 @@ pub(crate) struct Shared {
     pub(crate) child_slots: ChildSlots,
     /// Writer of `forge` steps; without one they show the change that they propose.
     pub(crate) forge: OnceLock<Arc<dyn ForgeWriter>>,
-    /// When this engine last looked for what dead ones left.
+    /// Time of this engine's last search for work of expired engines.
     tidied: Mutex<Option<Mark>>,
 }
 
@@ -165,9 +165,9 @@ pub(crate) struct Shared {
 pub struct Parts {
     /// Journals, claims and outputs of runs.
     pub store: Store,
-    /// Leases runners.
+    /// Leases runners to the drivers.
     pub pool: LocalPool,
-    /// Simulated in tests.
+    /// Clock of the engine, simulated in tests.
     pub clock: Clock,
     /// Source of fresh ids and tokens.
     pub ids: Ids,
@@ -192,7 +192,7 @@ impl Shared {
     pub(crate) async fn isolation_refusal(&self, origin: &Origin) -> Option<String> {
         if !origin.untrusted {
             let why = self.pool.missing_isolation(&origin.workspace).await?;
-            return Some(format!("runs only behind walls (pools.local.mode is required): {why}"));
+            return Some(format!("runs only in a sandbox (pools.local.mode is required): {why}"));
         }
         let why = match self.pool.untrusted_isolation().await {
             Isolation::Ready(_) => return None,
@@ -229,7 +229,7 @@ impl Engine {
     }
 
     /// Whether untrusted runs can be isolated on this machine.
-    pub async fn is_apart(&self) -> Isolation {
+    pub async fn untrusted_isolation(&self) -> Isolation {
         self.0.pool.untrusted_isolation().await
     }
 

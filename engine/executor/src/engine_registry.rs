@@ -63,7 +63,6 @@ struct Heartbeat {
     locks: PathBuf,
     /// Released by the kernel when this process dies.
     lock: Option<RunLock>,
-    /// The last heartbeat.
     last: Mark,
     others: HashMap<String, Observed>,
     expired: watch::Sender<bool>,

@@ -67,7 +67,7 @@ pub enum Error {
         /// Some of the paths whose content was not stored.
         lost: Vec<String>,
     },
-    /// The database failed.
+    /// The database refused or lost a statement.
     #[error("the database refused a write")]
     Store(#[from] plue_store::Error),
     /// The pool has no runner.

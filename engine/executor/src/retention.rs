@@ -21,7 +21,7 @@ const SPEND_KEPT: Duration = Duration::from_secs(13 * 31 * 24 * 60 * 60);
 /// Age below which [`free_disk`] spares content: it may be referenced soon.
 const SPARED: Duration = Duration::from_secs(60 * 60);
 
-/// How long ended runs and their outputs are stored.
+/// Retention periods of ended runs and their outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
     /// Ended runs with their logs, deliveries and reports.
@@ -35,7 +35,7 @@ pub struct Retention {
     /// Bytes of all caches together.
     pub cache_quota: u64,
     /// Whether packed logs are offloaded to the blob store.
-    pub logs_on_shelf: bool,
+    pub logs_in_blob_store: bool,
 }
 
 /// Collects once. Failures are logged; the next collection retries.
@@ -43,7 +43,7 @@ pub async fn collect_garbage(store: &Store, retention: &Retention, now: Timestam
     if let Err(error) = pack(store).await {
         tracing::warn!(%error, "failed to pack logs; retrying at the next collection");
     }
-    if retention.logs_on_shelf
+    if retention.logs_in_blob_store
         && let Err(error) = offload(store).await
     {
         tracing::warn!(%error, "failed to offload logs; retrying at the next collection");

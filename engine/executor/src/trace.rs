@@ -90,7 +90,7 @@ impl FromStr for TraceContext {
 // === impl Sampling ===
 
 impl Sampling {
-    /// Samples every trace.
+    /// Samples every trace; the default.
     pub const ALL: Self = Self(1.0);
 
     /// A share from 0 to 1; `None` for other numbers.

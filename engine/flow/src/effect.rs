@@ -17,7 +17,7 @@ pub enum Effect {
     EvaluateOutputs,
     /// Bring the attempt to an executor of its step's kind.
     Perform {
-        /// Step to perform.
+        /// The step that the caller performs.
         step: StepId,
         /// Visit of the step, from 1.
         visit: u32,
@@ -28,7 +28,7 @@ pub enum Effect {
     },
     /// Stop a running attempt.
     Stop {
-        /// Attempt to stop.
+        /// The attempt that the caller stops.
         attempt: AttemptId,
         /// KILL instead of TERM, grace, KILL.
         kill: bool,

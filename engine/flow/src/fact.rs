@@ -84,7 +84,7 @@ pub enum Fact {
     AttemptStarted {
         /// Step of the attempt.
         step: StepId,
-        /// Attempt that started.
+        /// The started attempt, with its number.
         attempt: AttemptId,
         /// Runner of the attempt; absent for work inside the engine.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -100,9 +100,9 @@ pub enum Fact {
     AttemptWaiting {
         /// Step of the attempt.
         step: StepId,
-        /// Attempt that waits.
+        /// The attempt that waits.
         attempt: AttemptId,
-        /// Expected answer.
+        /// The answer that it waits for.
         what: Awaited,
         /// Deadline of the wait, if it has one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -117,7 +117,7 @@ pub enum Fact {
         step: StepId,
         /// The attempt that waits for it.
         attempt: AttemptId,
-        /// The person's answer.
+        /// The answer of the person.
         decision: Decision,
     },
     /// The agent of a running attempt asks people about these calls, in place of those before; an
@@ -150,11 +150,11 @@ pub enum Fact {
         /// Their values, or what is wrong with an expression.
         value: Result<Json, String>,
     },
-    /// An attempt ended.
+    /// The outcome of an attempt is known.
     AttemptEnded {
         /// Step of the attempt.
         step: StepId,
-        /// Attempt that ended.
+        /// The attempt with this outcome.
         attempt: AttemptId,
         /// Result of the attempt.
         outcome: Outcome,
@@ -176,7 +176,7 @@ pub enum Fact {
     },
     /// A further attempt will be queued at a time.
     RetryScheduled {
-        /// Step to retry.
+        /// The step that is retried.
         step: StepId,
         /// Visit of the step, from 1.
         visit: u32,
@@ -187,7 +187,7 @@ pub enum Fact {
     },
     /// A step ended this visit.
     StepEnded {
-        /// Step that ended.
+        /// The step whose visit ended.
         step: StepId,
         /// Visit of the step, from 1.
         visit: u32,
@@ -355,7 +355,7 @@ pub enum Reason {
     },
     /// Another step failed and the plan has `on_failure="stop"`.
     Stopped {
-        /// The failed step.
+        /// The step that failed.
         by: StepId,
     },
     /// The run was cancelled before the step ran.
@@ -369,7 +369,7 @@ pub enum Reason {
     },
     /// It waits for something outside.
     Awaits {
-        /// Expected answer.
+        /// The answer that it waits for.
         what: Awaited,
         /// Deadline of the wait, if it has one.
         #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -13,7 +13,7 @@ use crate::{
 /// condition of an older visit) are answered with `Rejected`, which the shell logs and forgets.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
-    /// Starts the run.
+    /// Starts a run that was created.
     Start,
     /// Only time has passed.
     Tick,
@@ -50,7 +50,7 @@ pub enum Input {
     },
     /// The attempt's process runs.
     Started {
-        /// Attempt that started.
+        /// The started attempt, with its number.
         attempt: AttemptId,
         /// Runner of the attempt; absent for work inside the engine.
         runner: Option<RunnerId>,
@@ -61,9 +61,9 @@ pub enum Input {
     },
     /// The attempt waits for something outside.
     Waits {
-        /// Attempt that waits.
+        /// The attempt that waits.
         attempt: AttemptId,
-        /// Expected answer.
+        /// The answer that it waits for.
         what: Awaited,
         /// Deadline of the wait, if it has one.
         until: Option<Timestamp>,
@@ -74,7 +74,7 @@ pub enum Input {
     Decide {
         /// The attempt that waits.
         attempt: AttemptId,
-        /// The person's answer.
+        /// The answer of the person.
         decision: Decision,
     },
     /// The agent of a running attempt asks people about calls; an empty list ends its requests.
@@ -111,7 +111,7 @@ pub enum Input {
     },
     /// A running attempt ended.
     Ended {
-        /// Attempt that ended.
+        /// The attempt with this outcome.
         attempt: AttemptId,
         /// Result of the attempt.
         outcome: Outcome,
@@ -136,7 +136,7 @@ pub enum Input {
     Reopen {
         /// Principal of the request.
         by: String,
-        /// Steps to retry.
+        /// The steps that run again.
         from: Reopen,
     },
 }

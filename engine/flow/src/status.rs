@@ -26,7 +26,7 @@ macro_rules! statuses {
             /// All states, in order of declaration.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// The stored text.
+            /// The text in the database and in records.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text),+ }
@@ -91,7 +91,7 @@ statuses! {
         Running = "running",
         /// A pause before a retry, a decision or an event is waited for.
         Waiting = "waiting",
-        /// The step succeeded.
+        /// The last attempt of the step succeeded.
         Success = "success",
         /// The step failed for good.
         Failed = "failed",

@@ -12,7 +12,7 @@ use crate::{
 /// Values of the `run` row.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunView {
-    /// Current status.
+    /// The status after the last fact.
     pub status: RunStatus,
     /// Cause of the status, unless the status explains itself.
     pub reason: Option<String>,

@@ -14,7 +14,7 @@ use serde_json::{Map, Value as Json};
 pub enum Awaited {
     /// Approval or rejection by people.
     Decision {
-        /// Rendered question.
+        /// The question with its values filled in.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         message: Option<String>,
         /// Principals allowed to answer; empty: everyone.
@@ -79,7 +79,7 @@ pub struct Decision {
     /// Values filled in by the person; validated against the step's `fields` by the caller.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub fields: Map<String, Json>,
-    /// Optional remark.
+    /// The remark of the person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
 }

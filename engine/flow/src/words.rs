@@ -30,7 +30,7 @@ impl fmt::Display for Reason {
             Self::ConditionError { message } => write!(f, "its condition: {message}"),
             Self::Blocked { by, status } => write!(f, "`{by}` ended {status}"),
             Self::Stopped { by } => {
-                write!(f, "`{by}` failed and the plan says on_failure=\"stop\"")
+                write!(f, "`{by}` failed and the plan sets on_failure=\"stop\"")
             }
             Self::RunCancelled => f.write_str("the run was cancelled"),
             Self::RunTimedOut => f.write_str("the run's time was over"),
@@ -58,7 +58,7 @@ impl fmt::Display for Reason {
             Self::ChildRun { run } => write!(f, "child run {run}"),
             Self::NotSelected => f.write_str("not selected"),
             Self::Carried { run } => write!(f, "not selected; its output is that of run {run}"),
-            Self::FailedButSkipped => f.write_str("it failed and says on_failure=\"skip\""),
+            Self::FailedButSkipped => f.write_str("it failed and sets on_failure=\"skip\""),
             Self::Attempt { message, attempts: 1 } => f.write_str(message),
             Self::Attempt { message, attempts } => write!(f, "{message} (attempt {attempts})"),
             Self::LoopExhausted { to, max_visits } => {

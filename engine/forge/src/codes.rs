@@ -8,11 +8,11 @@ plue_plan::error_codes! {
     NO_SECRET = "PLUE-F0003", "the hook has no secret, so that no delivery can be trusted";
     STALE_DELIVERY = "PLUE-F0004", "the signed timestamp of a delivery is too old or in the future";
     NOT_JSON = "PLUE-F0005", "the body of a delivery is no JSON object";
-    NO_EVENT_NAME = "PLUE-F0006", "a delivery does not say which event it is";
+    NO_EVENT_NAME = "PLUE-F0006", "a delivery does not name its event";
     MISSING_FIELD = "PLUE-F0007", "a delivery lacks a field without which its event means nothing";
     GIT_FAILED = "PLUE-F0008", "git failed on the mirror of a repository";
     BAD_REMOTE = "PLUE-F0009", "the address of a repository is not one that plue fetches from";
-    FORGE_REFUSED = "PLUE-F0010", "the forge refused what plue wanted to tell it";
+    FORGE_REFUSED = "PLUE-F0010", "the forge refused a report of plue";
     OTHER_REPOSITORY = "PLUE-F0011", "a delivery is about a repository that its webhook does not serve";
     OTHER_IDENTITY = "PLUE-F0012", "the forge has another repository under the name of a watched one";
     NO_REF = "PLUE-F0013", "no ref of the repository leads to the commit of an event any more";

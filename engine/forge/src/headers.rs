@@ -26,7 +26,7 @@ impl Headers {
         self.all(name).next().is_some()
     }
 
-    /// Appends one header.
+    /// Appends a header; the same name may occur several times.
     pub fn push(&mut self, name: impl Into<String>, value: impl Into<String>) {
         self.0.push((name.into(), value.into()));
     }

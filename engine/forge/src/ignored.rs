@@ -19,7 +19,7 @@ pub enum Ignored {
     /// A ref that is neither branch nor tag.
     #[error("{git_ref} is neither a branch nor a tag")]
     OtherRef {
-        /// Full ref.
+        /// The full ref: `refs/…`.
         git_ref: String,
     },
     /// A comment on a commit or snippet.
@@ -32,6 +32,6 @@ pub enum Ignored {
         event: String,
     },
     /// The payload names no repository.
-    #[error("the delivery does not say which repository it is about")]
+    #[error("the delivery names no repository")]
     NoRepository,
 }

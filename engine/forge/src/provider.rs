@@ -25,9 +25,9 @@ pub enum Provider {
     GitHub,
     /// gitlab.com and self-managed GitLab.
     GitLab,
-    /// A Gitea server.
+    /// Gitea, self-hosted or gitea.com.
     Gitea,
-    /// A Forgejo server.
+    /// Forgejo, self-hosted or codeberg.org.
     Forgejo,
 }
 
@@ -39,7 +39,7 @@ pub struct UnknownProvider(String);
 // === impl Provider ===
 
 impl Provider {
-    /// All supported forges.
+    /// Every forge that deliveries may come from.
     pub const ALL: [Self; 4] = [Self::GitHub, Self::GitLab, Self::Gitea, Self::Forgejo];
 
     /// The name in routes, configuration and records.

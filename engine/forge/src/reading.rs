@@ -12,7 +12,7 @@ use crate::provider::Provider;
 
 mod event;
 
-/// A decoded delivery.
+/// The content of a delivery, in one form for all forges.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Reading {
     /// Forge of the delivery.
@@ -46,12 +46,12 @@ pub enum Kind {
     Push(Push),
     /// A pull or merge request changed.
     PullRequest {
-        /// The pull request.
+        /// The pull request after the change.
         pr: PullRequest,
         /// Changed files: never in the payload, always from git.
         paths: Option<Vec<String>>,
     },
-    /// A new comment.
+    /// A comment on an issue or pull request was made.
     Comment {
         /// Number of the issue or pull request.
         number: Option<u64>,
@@ -60,12 +60,12 @@ pub enum Kind {
         /// Text of the comment.
         body: Option<String>,
     },
-    /// An issue changed.
+    /// An issue was opened, edited or closed.
     Issue {
         /// Number of the issue.
         number: Option<u64>,
     },
-    /// A release changed.
+    /// A release was published, edited or deleted.
     Release {
         /// Tag of the release.
         tag: Option<String>,
@@ -76,7 +76,7 @@ pub enum Kind {
     Delete(NamedRef),
     /// The forge tries the hook.
     Ping,
-    /// Any other event.
+    /// An event that no trigger is for.
     Other,
 }
 
@@ -85,7 +85,7 @@ pub enum Kind {
 pub struct NamedRef {
     /// `branch` or `tag`.
     pub ref_type: Option<String>,
-    /// The short name.
+    /// The name without `refs/heads/` or `refs/tags/`.
     #[serde(rename = "ref")]
     pub git_ref: Option<String>,
 }

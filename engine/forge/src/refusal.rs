@@ -14,7 +14,7 @@ pub enum Refusal {
     #[error("the delivery is larger than {MAX_BODY_BYTES} bytes")]
     TooLarge,
     /// No secret is configured, or only empty ones.
-    #[error("the hook has no secret, so that its deliveries cannot be told from anybody's")]
+    #[error("the hook has no secret, so that its deliveries cannot be verified")]
     NoSecret,
     /// The header that should hold the signature or token is missing or came twice.
     #[error("the delivery has no usable header {0}")]
@@ -54,7 +54,7 @@ impl Refusal {
         }
     }
 
-    /// The stable code.
+    /// The code of the error, as in `docs/errors`.
     #[must_use]
     pub const fn code(&self) -> Code {
         match self {

@@ -152,7 +152,7 @@ mod tests {
 
     /// The published example of Standard Webhooks.
     #[test]
-    fn a_call_is_signed_as_standard_webhooks_says_within_five_minutes() {
+    fn standard_webhooks_signatures_are_valid_for_five_minutes() {
         let (id, at) = ("msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330");
         let signature = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
         let signed =
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_may_show_the_secret_itself_and_nothing_else() {
+    fn calls_may_carry_the_plain_secret() {
         let show = |text: &str| call(&[("authorization", text)], 0);
         assert_eq!(show(&format!("Bearer {KEY}")), Ok(()));
         assert_eq!(show(&format!("bearer  {KEY} ")), Ok(()));

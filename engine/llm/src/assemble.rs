@@ -29,7 +29,7 @@ pub enum Delta {
     },
     /// Text of the answer.
     Text(String),
-    /// Reasoning, if requested.
+    /// Reasoning of the model, if requested.
     Thinking(String),
     /// JSON text of a tool's input.
     ToolInput(String),

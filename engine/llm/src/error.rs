@@ -76,7 +76,7 @@ pub enum Error {
     Unreachable {
         /// Host and port of the API.
         host: String,
-        /// Innermost cause, shortened.
+        /// The innermost cause, shortened.
         reason: String,
     },
     /// Nothing arrived for too long.

@@ -24,7 +24,7 @@ pub type Definitions = BTreeMap<String, Json>;
 pub struct Toolset {
     /// True if the step names the server, and so takes all of its tools.
     pub is_all: bool,
-    /// The offered tools.
+    /// The tools that the server offers.
     pub tools: Definitions,
 }
 

@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_cost_what_the_table_says() {
+    fn answers_cost_the_prices_of_the_table() {
         let list = shipped();
         let price = list.find("claude-opus-5-5", date(2026, 11, 22)).expect("a price");
         let usage = Usage {
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn large_prompts_cost_more_where_the_table_says() {
+    fn large_prompts_cost_more_by_the_table() {
         let list = shipped();
         let price = list.find("claude-haiku-5-5", date(2026, 11, 22)).expect("a price");
         let cost = |input| {

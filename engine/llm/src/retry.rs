@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn the_api_says_how_long_within_a_bound() {
+    fn retry_after_of_the_api_is_bounded() {
         let policy = RetryPolicy::default();
         let asked = Duration::from_secs(7);
         assert_eq!(policy.pause(1, Some(asked), 0.5), Some(asked));

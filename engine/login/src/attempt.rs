@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_goes_to_the_issuer_follows_from_secret_and_state_and_differs_for_others() {
+    fn login_requests_derive_from_secret_and_state() {
         let one = Attempt::of("secret", "state");
         assert_eq!(one.nonce, Attempt::of("secret", "state").nonce);
         for other in [Attempt::of("secret", "state2"), Attempt::of("secret2", "state")] {
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn the_challenge_is_that_of_rfc_7636_appendix_b() {
+    fn challenges_match_rfc_7636_appendix_b() {
         let verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk".to_owned();
         let attempt = Attempt { state: String::new(), nonce: String::new(), verifier };
         assert_eq!(attempt.challenge(), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");

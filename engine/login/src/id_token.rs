@@ -26,13 +26,13 @@ pub type Claims = Map<String, Json>;
 /// Required values of a token.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected<'a> {
-    /// Expected issuer.
+    /// The issuer that `iss` must equal.
     pub issuer: &'a str,
-    /// Expected audience.
+    /// The client that `aud` must name.
     pub client_id: &'a str,
     /// Nonce of the attempt.
     pub nonce: &'a str,
-    /// Current time.
+    /// Time for the checks of `exp` and `nbf`.
     pub now: Timestamp,
 }
 

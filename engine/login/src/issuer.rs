@@ -103,7 +103,7 @@ impl Issuer {
         Ok(url.into())
     }
 
-    /// The person of a code. `said` is the issuer's name in the redirect (RFC 9207).
+    /// The person of a code. `iss` is the issuer's name in the redirect (RFC 9207).
     ///
     /// # Errors
     /// [`Error`].

@@ -9,7 +9,7 @@ const MAX_NAME: usize = 128;
 /// Groups that are looked at.
 const MAX_GROUPS: usize = 2_000;
 
-/// An authenticated person.
+/// A person that the issuer has authenticated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Person {
     /// Identifier at the issuer; never reused for another person.

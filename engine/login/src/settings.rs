@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_issuer_is_asked_over_tls_unless_it_is_on_this_machine_or_allowed() {
+    fn issuers_need_tls_unless_local_or_allowed() {
         let may = |text: &str| address(text, "issuer", false).is_ok();
         for good in [
             "https://id.example",
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_secret_is_not_shown_and_has_no_line_end() {
+    fn client_secrets_are_hidden_and_trimmed() {
         let secret = ClientSecret::new("hunter2\n").unwrap();
         assert_eq!((secret.reveal(), format!("{secret:?}").as_str()), ("hunter2", "***"));
         assert!(ClientSecret::new(" \n").is_none());

@@ -36,7 +36,7 @@ impl Node {
     }
 }
 
-/// A loop's edge.
+/// An edge back to the start of a loop.
 pub(super) struct Back {
     pub(super) from: usize,
     pub(super) to: usize,
@@ -48,7 +48,7 @@ pub(super) struct Back {
 /// A list of hooks.
 pub(super) struct HookList {
     pub(super) name: &'static str,
-    /// Titles and kinds.
+    /// Titles and kinds of hooks.
     pub(super) hooks: Vec<(String, &'static str)>,
 }
 

@@ -126,7 +126,7 @@ fn no_name_breaks_out_of_svg() {
 }
 
 #[test]
-fn text_stays_within_80_columns_and_moves_no_terminal() {
+fn text_fits_80_columns_without_terminal_codes() {
     let picture = text(&hostile());
     for line in picture.lines() {
         use unicode_width::UnicodeWidthStr as _;
@@ -193,7 +193,7 @@ proptest! {
 }
 
 #[test]
-fn every_picture_shows_the_id_that_commands_take_beside_a_name() {
+fn every_picture_shows_step_ids_next_to_names() {
     let mut plan = seed();
     plan.steps[0].options.name = Some(plue_plan::Value::text("Run the tests"));
     let text = text(&plan);

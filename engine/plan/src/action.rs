@@ -50,10 +50,10 @@ fn is_yes(flag: &bool) -> bool {
 )]
 #[serde(rename_all = "snake_case")]
 pub enum OnTimeout {
-    /// The step fails.
+    /// The step fails at its timeout.
     #[default]
     Reject,
-    /// The step succeeds.
+    /// The step succeeds as if approved.
     Approve,
 }
 
@@ -92,7 +92,7 @@ pub enum Action {
     Approval(Approval),
     /// A decision by several parties that may counter.
     Negotiate(Negotiate),
-    /// A child run.
+    /// Starts a child run.
     Workflow(Workflow),
     /// An HTTP call, answered at once or later through a callback.
     Call(Call),

@@ -216,7 +216,7 @@ fn llm() -> impl Strategy<Value = Llm> {
     )
 }
 
-/// A random trigger.
+/// A trigger of random type and filters.
 pub fn trigger() -> impl Strategy<Value = Trigger> {
     let globs = || collection::vec("[a-z]{1,5}(/\\*\\*)?", 0..3);
     prop_oneof![

@@ -15,7 +15,7 @@ pub enum MissingArtifacts {
     /// The run notes it.
     #[default]
     Warn,
-    /// The step fails.
+    /// The step fails without a file.
     Fail,
     /// A missing file is expected.
     Ignore,
@@ -27,7 +27,7 @@ pub enum MissingArtifacts {
 )]
 #[serde(rename_all = "snake_case")]
 pub enum LostArtifacts {
-    /// The step fails.
+    /// The step fails with a lost file.
     #[default]
     Fail,
     /// The run notes it.

@@ -111,7 +111,7 @@ fn is_whole(number: f64) -> bool {
 // === impl PlanHash ===
 
 impl PlanHash {
-    /// The raw digest.
+    /// The digest, 32 bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -25,7 +25,7 @@ crate::error_codes! {
     TOO_MANY_DEPENDENCIES = "PLUE-P0019", "a step has more dependencies than the limit";
     TEXT_TOO_LARGE = "PLUE-P0020", "a script, prompt or message is larger than the limit";
     EXPRESSION_TOO_LARGE = "PLUE-P0021", "an expression is larger than the limit";
-    EMPTY_COMMAND = "PLUE-P0022", "a command, script, prompt or name that must say something is empty";
+    EMPTY_COMMAND = "PLUE-P0022", "a command, script, prompt or name that must not be empty is empty";
     NUL_CHARACTER = "PLUE-P0023", "a text holds the character NUL";
     BAD_DURATION = "PLUE-P0024", "a text is no duration, or a duration is zero or too long";
     BAD_CRON = "PLUE-P0025", "a schedule is no five-field cron expression";

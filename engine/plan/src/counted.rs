@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_counted_and_texts_are_not_looked_into() {
+    fn values_are_counted_texts_are_opaque() {
         assert!(fits("1", 1) && fits("[1, 2]", 3) && fits(r#"{"a": [1]}"#, 4));
         assert!(!fits("[1, 2]", 2) && !fits("[[],[],[]]", 5));
         assert!(fits(r#"",,,[[[{{:\",,\\""#, 1));

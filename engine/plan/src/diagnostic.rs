@@ -111,7 +111,7 @@ pub struct Diagnostic {
 pub struct Related {
     /// Description of the place.
     pub message: String,
-    /// Source location.
+    /// Location in the source file.
     pub span: Span,
 }
 
@@ -155,7 +155,7 @@ impl fmt::Display for Span {
 // === impl Diagnostic ===
 
 impl Diagnostic {
-    /// Creates an error.
+    /// Creates an error: the input is refused.
     pub fn error(code: Code, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -167,7 +167,7 @@ impl Diagnostic {
         }
     }
 
-    /// Creates a warning.
+    /// Creates a warning: the input is accepted.
     pub fn warning(code: Code, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(code, message) }
     }
@@ -179,7 +179,7 @@ impl Diagnostic {
         self
     }
 
-    /// Sets the advice.
+    /// Sets the advice for the reader.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());

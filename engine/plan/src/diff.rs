@@ -41,7 +41,7 @@ pub enum Area {
     Env,
     /// An output of the run, by name.
     Output,
-    /// A tag.
+    /// A tag of the plan.
     Tag,
     /// `usd` or `tokens` of the plan's budget.
     Budget,

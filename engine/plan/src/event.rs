@@ -16,11 +16,11 @@ pub enum EventType {
     Push,
     /// A pull or merge request changed.
     PullRequest,
-    /// An issue changed.
+    /// An issue was opened, edited or closed.
     Issue,
-    /// A new comment.
+    /// A comment was made.
     IssueComment,
-    /// A scheduled tick.
+    /// A tick of a schedule.
     Schedule,
     /// A request by a person or the API.
     Manual,

@@ -22,7 +22,7 @@ pub enum IdError {
         "an id has letters a-z and A-Z, digits, `_`, `.` and `-`, and starts with a letter, digit or `_`; found {found:?} at position {at}"
     )]
     Character {
-        /// The offending character.
+        /// The first character that is not allowed.
         found: char,
         /// Its position in characters, from 0.
         at: usize,

@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn values_stand_for_what_they_say() {
+    fn values_parse_as_their_type() {
         let plan = plan(&json!({
             "t": {}, "n": { "type": "integer" }, "x": { "type": "number" }, "l": { "type": "list" },
         }));
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_is_wrong_is_said_at_once() {
+    fn all_problems_are_reported_at_once() {
         let plan = plan(&json!({
             "n": { "type": "integer" }, "env": { "choices": ["dev"] }, "must": { "required": true },
         }));

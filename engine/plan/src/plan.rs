@@ -116,14 +116,14 @@ pub struct Hooks {
 )]
 #[serde(rename_all = "snake_case")]
 pub enum InputType {
-    /// A text.
+    /// Any text of Unicode.
     #[default]
     String,
-    /// A whole number.
+    /// A number without a fraction.
     Integer,
-    /// Any number.
+    /// A number, with or without a fraction.
     Number,
-    /// True or false.
+    /// A JSON boolean.
     Boolean,
     /// A list of any JSON values.
     List,

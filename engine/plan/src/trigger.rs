@@ -38,10 +38,10 @@ pub enum Trigger {
     /// A push of a branch or tag. With `branches` only, a tag never matches; a deleted ref never
     /// fires.
     Push {
-        /// Globs of branches.
+        /// Globs that the branch must match.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         branches: Vec<String>,
-        /// Globs of tags.
+        /// Globs that the tag must match.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         tags: Vec<String>,
         /// At least one changed file matches one of these.
@@ -78,7 +78,7 @@ pub enum Trigger {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         contains: Option<String>,
     },
-    /// A schedule's tick.
+    /// A tick of a schedule.
     Schedule {
         /// Cron expression with five fields.
         cron: String,

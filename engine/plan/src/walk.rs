@@ -28,7 +28,7 @@ pub(crate) enum Part<'a> {
     Data(&'a Json),
     /// A JSON Schema.
     Schema(&'a Json),
-    /// A CEL expression.
+    /// An expression in CEL.
     Cel(&'a str),
 }
 

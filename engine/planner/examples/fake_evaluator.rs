@@ -33,27 +33,27 @@ struct Fake {
 
 fn serve() -> io::Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let is_said = |word: &str| args.iter().any(|arg| arg == word);
+    let has_argument = |word: &str| args.iter().any(|arg| arg == word);
     let mut fake = Fake {
         stream: UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?),
         seed: args.get(1).cloned().unwrap_or_default(),
         served: 0,
     };
-    if is_said("dies-at-start") {
+    if has_argument("dies-at-start") {
         eprintln!("no libpython here");
-        return Err(io::Error::other("told to"));
+        return Err(io::Error::other("on request"));
     }
-    let state = if is_said("has-no-landlock") {
+    let state = if has_argument("has-no-landlock") {
         LayerState::Missing("old kernel".to_owned())
     } else {
         LayerState::On("fake".to_owned())
     };
     let hello = EvalHello {
-        protocol: if is_said("speaks-old") { PROTOCOL + 7 } else { PROTOCOL },
+        protocol: if has_argument("speaks-old") { PROTOCOL + 7 } else { PROTOCOL },
         build: format!("fake/{}", std::process::id()),
         layers: vec![Layer { name: "landlock".to_owned(), state }],
     };
-    if !is_said("says-nothing") {
+    if !has_argument("silent") {
         fake.send(&hello)?;
     }
     while let Some(request) = fake.receive()? {
@@ -101,8 +101,8 @@ impl Fake {
         let (verb, rest) = words.split_first().map_or(("", &[][..]), |(verb, rest)| (*verb, rest));
         let word = rest.first().copied().unwrap_or_default();
         match verb {
-            "crash" => Err(io::Error::other("told to")),
-            "crash-when-used" if self.served > 0 => Err(io::Error::other("told to")),
+            "crash" => Err(io::Error::other("on request")),
+            "crash-when-used" if self.served > 0 => Err(io::Error::other("on request")),
             "hang" => loop {
                 std::thread::park();
             },
@@ -110,7 +110,7 @@ impl Fake {
             "oversized" => self.stream.write_all(&[255, 255, 255, 255, 1, 2, 3]),
             "truncated" => {
                 self.stream.write_all(&[100, 0, 0, 0, 1, 2])?;
-                Err(io::Error::other("told to"))
+                Err(io::Error::other("on request"))
             }
             "wrong-id" => self.reply(request.id + 1, plan("x", "true")),
             "killed" => self.reply(request.id, EvalOutcome::Killed(killed(word))),

@@ -102,11 +102,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_hostile_file_is_remembered_for_a_short_time() {
+    async fn hostile_files_are_remembered_briefly() {
         let throttle = throttle();
-        let said = vec![Diagnostic::error(crate::codes::TOO_MUCH_CPU, "x")];
-        throttle.remember_hostile([1; 32], said.clone());
-        assert_eq!(throttle.known_hostile(&[1; 32]), Some(said));
+        let diagnostics = vec![Diagnostic::error(crate::codes::TOO_MUCH_CPU, "x")];
+        throttle.remember_hostile([1; 32], diagnostics.clone());
+        assert_eq!(throttle.known_hostile(&[1; 32]), Some(diagnostics));
         assert_eq!(throttle.known_hostile(&[2; 32]), None);
         tokio::time::advance(Duration::from_secs(61)).await;
         assert_eq!(throttle.known_hostile(&[1; 32]), None);

@@ -36,7 +36,7 @@ fn differ(left: &Json, right: &Json, path: &mut String) -> Option<Difference> {
         (Json::Array(a), Json::Array(b)) => (0..a.len().max(b.len()))
             .find_map(|at| inner(a.get(at), b.get(at), path, &format!("[{at}]"))),
         _ if left == right => None,
-        _ => Some(said(Some(left), Some(right), path)),
+        _ => Some(difference(Some(left), Some(right), path)),
     }
 }
 
@@ -50,13 +50,13 @@ fn inner(
     path.push_str(step);
     let found = match (left, right) {
         (Some(left), Some(right)) => differ(left, right, path),
-        (left, right) => Some(said(left, right, path)),
+        (left, right) => Some(difference(left, right, path)),
     };
     path.truncate(length);
     found
 }
 
-fn said(left: Option<&Json>, right: Option<&Json>, path: &str) -> Difference {
+fn difference(left: Option<&Json>, right: Option<&Json>, path: &str) -> Difference {
     Difference {
         path: if path.is_empty() { "the whole".to_owned() } else { path.to_owned() },
         left: shown(left),

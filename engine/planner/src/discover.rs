@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_workflow_is_found_by_path_or_by_name_and_never_by_guessing() {
+    fn workflows_are_found_by_exact_path_or_name() {
         let paths = [".plue.py", "ci.plue.py", "api/.plue.py", "x/dup.plue.py", "y/dup.plue.yml"];
         let files: Vec<_> = paths.iter().filter_map(|path| WorkflowFile::at(path)).collect();
         let found = |name| find_by_name(&files, name).map(|file| file.map(|f| f.path.as_str()));

@@ -19,7 +19,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The evaluator ended or hung before it was ready.
-    #[error("the evaluator is not ready: {reason}{}", said(stderr))]
+    #[error("the evaluator is not ready: {reason}{}", printed(stderr))]
     NotReady {
         /// Cause of the error.
         reason: String,
@@ -62,7 +62,7 @@ pub enum Error {
     Encode(#[from] plue_wire::FrameError),
 }
 
-/// Error of planning.
+/// Reason that a file has no plans.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     /// The workflow file is at fault: at least one error, all that were found.
@@ -145,8 +145,8 @@ impl PlanError {
         match self {
             Self::Infrastructure(_) => "error",
             Self::Invalid(problems) => {
-                let said = |code: &Code| problems.iter().any(|problem| problem.code == *code);
-                ENDS.iter().find(|(code, _)| said(code)).map_or("invalid", |(_, word)| word)
+                let has = |code: &Code| problems.iter().any(|problem| problem.code == *code);
+                ENDS.iter().find(|(code, _)| has(code)).map_or("invalid", |(_, word)| word)
             }
         }
     }
@@ -158,9 +158,9 @@ impl From<ViewError> for PlanError {
     }
 }
 
-fn said(stderr: &str) -> String {
+fn printed(stderr: &str) -> String {
     match stderr.trim() {
         "" => String::new(),
-        text => format!("; it said: {text}"),
+        text => format!("; its error output: {text}"),
     }
 }

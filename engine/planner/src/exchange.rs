@@ -79,7 +79,7 @@ impl Exchange<'_> {
         };
         // Saves those files a round that are likely to ask.
         if self.sources.mention(EVENT) {
-            self.tell_event(&mut request);
+            self.add_event(&mut request);
         }
         let mut usage = Usage::default();
         checkout.ready().await?;
@@ -277,7 +277,7 @@ impl Exchange<'_> {
         self.refuse(code, message).hint(hint)
     }
 
-    fn tell_event(&self, request: &mut EvalRequest) {
+    fn add_event(&self, request: &mut EvalRequest) {
         request.event_json.clone_from(&self.question.event_json);
         request.withholds_event = false;
     }
@@ -290,7 +290,7 @@ impl Exchange<'_> {
         deadline: Deadline,
     ) -> Result<(), PlanError> {
         if request.withholds_event && needs.contains(&Need::Event) {
-            self.tell_event(request);
+            self.add_event(request);
             needs.retain(|need| *need != Need::Event);
         }
         if !needs.is_empty() {
@@ -313,7 +313,7 @@ impl Exchange<'_> {
             return Err(self.refuse(codes::BAD_REPLY, message).into());
         }
         if needs.iter().all(|need| is_known(&facts, need)) {
-            let message = "it asked again for what it had been told".to_owned();
+            let message = "it asked again for known facts".to_owned();
             return Err(self.refuse(codes::BAD_REPLY, message).into());
         }
         let found = self.tasks.spawn_blocking(move || {

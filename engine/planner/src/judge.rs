@@ -67,14 +67,14 @@ pub(crate) struct Replies {
 }
 
 /// Judges the replies of A and B, and of a third that was asked because they agree.
-pub(crate) fn judge(said: Replies, sources: &Sources) -> Result<Vec<PlannedWorkflow>, Refused> {
+pub(crate) fn judge(replies: Replies, sources: &Sources) -> Result<Vec<PlannedWorkflow>, Refused> {
     let judge = Judge { sources };
-    let Replies { outcomes, third, survey } = said;
+    let Replies { outcomes, third, survey } = replies;
     if let (EvalOutcome::Plans(a), Some(third)) = (&outcomes[0], third) {
-        let heard = judge.third(a, &third);
-        let result = if heard.is_ok() { "same" } else { "different" };
+        let agreement = judge.third(a, &third);
+        let result = if agreement.is_ok() { "same" } else { "different" };
         THIRD_OPINIONS.increment(&[("result", result)]);
-        heard?;
+        agreement?;
     }
     match outcomes {
         [EvalOutcome::Plans(a), EvalOutcome::Plans(b)] => judge.plans(&a, &b),
@@ -269,7 +269,7 @@ impl Judge<'_> {
     fn diagnostics(&self, json: &str) -> Vec<Diagnostic> {
         let mut kept = self.parsed(json);
         if !kept.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
-            let message = "the evaluation failed and did not say why".to_owned();
+            let message = "the evaluation failed without a reason".to_owned();
             kept.push(self.whole(codes::BAD_REPLY, message));
         }
         kept

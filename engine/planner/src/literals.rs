@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn literal_expressions_are_warned_of_where_nothing_evaluates_them() {
+    fn unevaluated_literal_expressions_get_a_warning() {
         let json = r#"{"version":1,"name":"x","env":{"A":{"$template":"${steps.a.output}"}},"steps":[
             {"id":"a","kind":"bash","run":"echo ${HOME} ${steps.b.output}","env":{"B":"${inputs.x}"}},
             {"id":"b","kind":"approval","message":"${steps.a.output}?"},

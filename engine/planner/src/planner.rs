@@ -27,7 +27,7 @@ use crate::{
     view::CommitView,
 };
 
-/// Workflow to plan.
+/// A workflow file and the context to plan it in.
 #[derive(Debug, Clone)]
 pub struct PlanRequest {
     /// View of the commit.
@@ -61,10 +61,10 @@ pub struct Evaluated {
     pub origin: PlanSource,
 }
 
-/// Source of plans.
+/// Origin of plans: evaluation or a cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PlanSource {
-    /// A new evaluation.
+    /// Evaluated for this request.
     Evaluated,
     /// From the cache of this process.
     Memory,
@@ -82,7 +82,7 @@ struct Made {
 /// One file of a listing.
 #[derive(Debug)]
 pub struct Listed {
-    /// The planned file.
+    /// The file that was planned.
     pub file: WorkflowFile,
     /// Its plans without an event, or what is wrong with it.
     pub plans: Result<Evaluated, PlanError>,

@@ -99,7 +99,7 @@ pub(crate) struct Checkout {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadline {
     clock: Clock,
-    begun: Mark,
+    start: Mark,
     total: Duration,
     /// CPU microseconds used so far.
     pub(crate) cpu_us: u64,
@@ -297,7 +297,7 @@ impl Deadline {
         let starved = Duration::from_millis(MAX_STARVED_MS) + self.total;
         let fair = self.cpu_us >= FAIR_CPU_MS * 1_000;
         let total = if fair { self.total } else { starved };
-        total.checked_sub(self.clock.elapsed(self.begun))
+        total.checked_sub(self.clock.elapsed(self.start))
     }
 }
 
@@ -326,7 +326,7 @@ impl Checkout {
     /// Starts the time of an evaluation.
     pub(crate) fn begin(&self) -> Deadline {
         let Inner { options, clock, .. } = &*self.pool.0;
-        Deadline { clock: *clock, begun: clock.mark(), total: options.total, cpu_us: 0 }
+        Deadline { clock: *clock, start: clock.mark(), total: options.total, cpu_us: 0 }
     }
 
     /// Sends a request to both in parallel. After a failure the pair is dropped and the next

@@ -124,7 +124,7 @@ impl Evaluator {
             self.hello = Some(hello);
         }
         self.hello.as_ref().ok_or(Error::NotReady {
-            reason: "it did not say hello".to_owned(),
+            reason: "it sent no greeting".to_owned(),
             stderr: String::new(),
         })
     }
@@ -196,7 +196,7 @@ impl Evaluator {
         let end = async {
             let status = self.child.wait().await.ok();
             if let Some(drain) = &mut self.drain {
-                let _what_was_said_is_kept = drain.await;
+                let _output_is_stored = drain.await;
             }
             status
         };
@@ -209,7 +209,7 @@ impl Evaluator {
         let how = ended.map_or_else(|| reason.to_owned(), |status| status.to_string());
         match self.stderr.text().as_str() {
             "" => how,
-            said => format!("{how}; it said: {said}"),
+            text => format!("{how}; its error output: {text}"),
         }
     }
 }

@@ -51,7 +51,7 @@ pub enum FileRecord {
     NotText,
     /// Exists; contents not requested.
     Present,
-    /// Does not exist.
+    /// The path does not exist in the commit.
     Absent,
 }
 
@@ -60,7 +60,7 @@ pub enum FileRecord {
 pub enum Verification {
     /// From the same sources and facts comes the same plan.
     Equal,
-    /// A different result.
+    /// The evaluation now reads other content.
     Differs {
         /// Sources and facts of the commit that are not as recorded: what, then, now.
         facts: Vec<Difference>,

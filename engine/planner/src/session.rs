@@ -59,17 +59,17 @@ pub struct Planned {
     pub repo: PathBuf,
     /// Path of the workflow file in it.
     pub path: String,
-    /// The plan.
+    /// The selected plan and its hash.
     pub sealed: HashedPlan,
-    /// What the run reacts to.
+    /// The event that the run reacts to.
     pub event: Event,
     /// Inputs of the declared types, defaults filled in.
     pub inputs: BTreeMap<String, Json>,
     /// `crate::ReadSet` as JSON.
     pub read_set: Json,
-    /// What is worth a look.
+    /// Remarks about the workflow, for its author.
     pub warnings: Vec<Diagnostic>,
-    /// What the workflow file printed.
+    /// Output of the workflow file's `print`.
     pub printed: String,
 }
 
@@ -78,9 +78,9 @@ pub struct Planned {
 pub struct Session {
     /// Root of the repository.
     pub repo: PathBuf,
-    /// Makes plans.
+    /// Evaluates workflow files, with a cache.
     pub planner: Planner,
-    /// What a workflow sees of the repository.
+    /// The files that a workflow may read.
     pub view: Arc<dyn CommitView>,
     tasks: Tasks,
 }
@@ -88,7 +88,7 @@ pub struct Session {
 /// The event and the inputs that plans are made for.
 #[derive(Debug, Clone)]
 pub struct TriggerContext {
-    /// The event.
+    /// The event that triggers are matched with.
     pub event: Event,
     given: Vec<(String, Given)>,
 }
@@ -196,7 +196,7 @@ impl Session {
         }
     }
 
-    /// The same, with the commit that the event says came before, for `ctx.changed_files`.
+    /// The same, with the commit that the event names as its predecessor, for `ctx.changed_files`.
     #[must_use]
     pub fn for_event(self, selection: &Selection, event: &Event) -> Self {
         match base(event) {
@@ -343,7 +343,7 @@ impl Session {
             several => {
                 let count = several.len();
                 let paths: Vec<&str> = several.iter().map(|file| file.path.as_str()).collect();
-                Err(Refusal::usage(format!("the repository has {count} workflow files; say which"))
+                Err(Refusal::usage(format!("the repository has {count} workflow files; name one"))
                     .hint(format!("one of {}", paths.join(", "))))
             }
         }
@@ -429,7 +429,7 @@ fn choose<'e>(
         (several, _) => {
             let count = several.len();
             let names: Vec<_> = names().map(|name| format!("`{name}`")).collect();
-            Err(Refusal::usage(format!("{entry} returns {count} plans; say the name of one"))
+            Err(Refusal::usage(format!("{entry} returns {count} plans; give the name of one"))
                 .hint(format!("one of {}", names.join(", "))))
         }
     }

@@ -15,7 +15,7 @@ use crate::{
     view::{CommitView, Content, ViewError, normal},
 };
 
-/// Folder of modules.
+/// The folder of modules that workflow files import.
 pub(crate) const LIB_FOLDER: &str = ".plue/lib";
 /// Modules at most; the bundle's bytes are limited too.
 const MAX_MODULES: usize = 1_000;

@@ -24,9 +24,9 @@ mod bind;
 
 pub(crate) use bind::bind;
 
-/// Folder of prompts.
+/// The folder of prompts in a repository.
 pub const PROMPTS_FOLDER: &str = ".plue/prompts";
-/// Folder of roles.
+/// The folder of roles in a repository.
 pub const ROLES_FOLDER: &str = ".plue/roles";
 /// Files of one of these folders that are looked at.
 pub const MAX_TEXTS: usize = 1_000;

@@ -26,7 +26,7 @@ pub enum ViewError {
     /// Git is missing, refused or failed.
     #[error("`git {command}` failed in {}: {reason}", folder.display())]
     Git {
-        /// Subcommand of git.
+        /// The failed subcommand of git.
         command: &'static str,
         /// Folder of the command.
         folder: PathBuf,

@@ -43,7 +43,7 @@ fn value(text: &str, series: &str) -> f64 {
 }
 
 #[tokio::test]
-async fn evaluations_are_accounted_for_with_cpu_memory_and_outcome() {
+async fn evaluations_count_cpu_memory_and_outcome() {
     metrics::install().unwrap();
     let rate = Rate { burst: 2, every: Duration::from_secs(3_600), ..Rate::default() };
     let options = Options { pairs: 1, max_evaluations: 2, ..Options::new(program::evaluator()) };

@@ -121,7 +121,7 @@ pub(crate) struct Tagged {
 /// The exclusive use of one runner. Dropping it releases the runner.
 #[derive(Debug)]
 pub struct Lease {
-    /// The leased runner.
+    /// The runner of this lease.
     pub runner: RunnerId,
     /// The last session that was reported as ready.
     epoch: u64,

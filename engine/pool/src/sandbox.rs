@@ -1,7 +1,7 @@
 //! The sandbox of a runner and its steps: bubblewrap gives them namespaces of their own with a
 //! read-only system, the workspace and the runner's files, and nothing else of this machine. See
-//! docs/decisions/0028-strangers-run-behind-walls.md and, for own commits,
-//! docs/decisions/0043-own-commits-run-behind-walls.md.
+//! docs/decisions/0028-untrusted-runs-are-sandboxed.md and, for own commits,
+//! docs/decisions/0043-own-commits-run-in-a-sandbox.md.
 //!
 //! Must not run anything without the whole sandbox: a missing part is an error that names it.
 

@@ -261,7 +261,7 @@ impl<'a> Session<'a> {
         Ok(None)
     }
 
-    /// Queues a message.
+    /// Queues a message for the runner.
     fn send(&mut self, message: &ToRunner) -> Result<(), Error> {
         self.out.extend_from_slice(&plue_wire::encode(message, MAX_FRAME_BYTES)?);
         Ok(())

@@ -1,4 +1,5 @@
-//! Which plans an event starts, and when a schedule is due. Pure: events, plans, changed files and
+//! Matching of events with the triggers of plans, and due times of schedules. Pure: events, plans,
+//! changed files and
 //! the time come as arguments.
 //!
 //! Must not await, do I/O, read a clock, or know a forge. Reading order: [`match_input`], [`matching`],

@@ -1,11 +1,11 @@
-//! What trigger matching looks at: the event, and what an event does not hold.
+//! Input of trigger matching: the event, and facts that an event does not hold.
 
 use plue_plan::Event;
 
 /// The files that an event changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Changed<'a> {
-    /// Git could not tell, or was not asked. Path filters then let everything through: to run too
+    /// Git did not answer, or was not asked. Path filters then let everything through: to run too
     /// often costs minutes, to run too rarely costs trust.
     #[default]
     Unknown,
@@ -16,7 +16,7 @@ pub enum Changed<'a> {
 /// An event that may start plans.
 #[derive(Debug, Clone, Copy)]
 pub struct MatchInput<'a> {
-    /// The event.
+    /// The event that triggers are matched with.
     pub event: &'a Event,
     /// The files it changed.
     pub changed: Changed<'a>,

@@ -24,17 +24,17 @@ pub const DEFAULT_ISSUE: [&str; 1] = ["opened"];
 /// Units of work of the conditions of all triggers of a plan.
 const MAX_TOGETHER: u64 = 8 * MAX_COST;
 
-/// What a trigger says to an event.
+/// Result of a trigger for an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TriggerVerdict {
-    /// It fires.
+    /// The trigger starts a run.
     Fires,
-    /// It does not.
+    /// The trigger starts no run.
     Not(WhyNot),
 }
 
-/// What each trigger of a plan says, in their order. A plan starts at most one run for an event,
+/// Results of a plan's triggers, in their order. A plan starts at most one run for an event,
 /// however many of its triggers fire.
 #[must_use]
 pub fn verdicts(triggers: &[Trigger], input: &MatchInput<'_>) -> Vec<TriggerVerdict> {
@@ -42,7 +42,7 @@ pub fn verdicts(triggers: &[Trigger], input: &MatchInput<'_>) -> Vec<TriggerVerd
     triggers.iter().map(|trigger| decided(trigger, input, &meter)).collect()
 }
 
-/// What one trigger says.
+/// Result of one trigger.
 #[must_use]
 pub fn decide(trigger: &Trigger, input: &MatchInput<'_>) -> TriggerVerdict {
     decided(trigger, input, &Meter::new(Budget::of_steps(MAX_TOGETHER)))

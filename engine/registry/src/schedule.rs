@@ -1,7 +1,7 @@
-//! When a schedule is due: five-field cron in an IANA zone, over changes of the clock.
+//! Due times of a schedule: five-field cron in an IANA zone, over changes of the clock.
 //!
 //! On the day a clock goes forward, a time that does not exist (`30 2 * * *`) is due at the first
-//! moment after the gap, and an interval (`*/15 * * * *`) goes on without the missing hour. On the day
+//! moment after the gap, and an interval (`*/15 * * * *`) continues without the missing hour. On the day
 //! it goes back, a fixed time is due once, the first time, and an interval through both hours.
 //! `last` of one call is the time of the latest tick of the call before: so a tick is due exactly
 //! once, on whichever machine.
@@ -26,10 +26,10 @@ pub const GRACE_S: i64 = 60;
 /// A schedule that cannot be read. Plans are checked before, so that this is rare.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ScheduleError {
-    /// The cron expression.
+    /// The cron expression does not parse.
     #[error("`{0}` is no five-field cron expression")]
     Cron(String),
-    /// The time zone.
+    /// The time zone is unknown.
     #[error("`{0}` is no time zone of the IANA database")]
     Zone(String),
 }
@@ -37,15 +37,15 @@ pub enum ScheduleError {
 /// A schedule as the plan has it.
 #[derive(Debug, Clone, Copy)]
 pub struct Schedule<'a> {
-    /// Five fields.
+    /// The five fields of cron.
     pub cron: &'a str,
     /// IANA name of the zone.
     pub tz: &'a str,
-    /// What is done about missed ticks.
+    /// Policy for missed ticks.
     pub misfire: Misfire,
 }
 
-/// What is due.
+/// Due ticks and the time of the next one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Due {
     /// The ticks to start a run for, oldest first.

@@ -3,7 +3,7 @@
 //!
 //! Those of GitHub Actions and GitLab, and one of our own. `***NO_CI***` (Azure) is none.
 
-/// What may stand anywhere in the message, in any capitalisation.
+/// Texts that skip a run anywhere in the message, in any capitalisation.
 pub const MARKERS: [&str; 7] = [
     "[skip ci]",
     "[ci skip]",
@@ -31,7 +31,7 @@ mod tests {
     use super::marker;
 
     #[test]
-    fn documented_markers_are_found_anywhere_and_others_are_not() {
+    fn only_documented_markers_are_found() {
         for (message, found) in [
             ("docs [skip ci]", Some("[skip ci]")),
             ("[CI Skip] docs", Some("[ci skip]")),

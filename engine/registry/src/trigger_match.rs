@@ -1,4 +1,4 @@
-//! What a registered plan reports for an event: every plan reports, so that a required check never
+//! Result of a registered plan for an event: every plan reports one, so that a required check never
 //! waits for a plan that had nothing to do.
 
 use plue_plan::Trigger;
@@ -17,7 +17,7 @@ const COMPILE_STEPS: u64 = 20_000;
 /// Bytes of a pattern that count as one state.
 const BYTES_PER_STATE: u64 = 32;
 
-/// What a plan does about an event.
+/// Result of a plan for an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "conclusion", rename_all = "snake_case")]
 pub enum TriggerMatch {
@@ -29,7 +29,7 @@ pub enum TriggerMatch {
     },
     /// It does not run, which counts as success.
     Skipped {
-        /// Why, in words for people.
+        /// The reason, in words for people.
         reason: String,
         /// Whether a trigger of the plan is for this type of event at all. A plan with schedules only
         /// need not clutter each pull request.

@@ -1,23 +1,23 @@
-//! Why a trigger does not fire, for people and for records.
+//! Reasons that a trigger does not fire, for people and for records.
 
 use plue_plan::event::EventType;
 use serde::Serialize;
 
-/// Why a trigger does not fire.
+/// Reason that a trigger does not fire.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[serde(tag = "why", rename_all = "snake_case")]
 pub enum WhyNot {
     /// The trigger is for other events.
     #[error("the trigger is not for {} events", words(*.event))]
     OtherEvent {
-        /// What happened.
+        /// Type of the event.
         event: EventType,
     },
     /// The ref was deleted.
     #[error("the ref was deleted")]
     Deleted,
-    /// The newest commit says so.
-    #[error("the newest commit says `{marker}`")]
+    /// The message of the newest commit has a skip marker.
+    #[error("the newest commit message has `{marker}`")]
     SkipMarker {
         /// The marker as it is documented.
         marker: String,
@@ -34,81 +34,81 @@ pub enum WhyNot {
     /// The branch fits no pattern.
     #[error("the branch `{branch}` fits none of {}", listed(.patterns))]
     Branch {
-        /// The branch.
+        /// The short name of the branch.
         branch: String,
-        /// The patterns.
+        /// The patterns of the trigger.
         patterns: Vec<String>,
     },
     /// The tag fits no pattern.
     #[error("the tag `{tag}` fits none of {}", listed(.patterns))]
     Tag {
-        /// The tag.
+        /// The short name of the tag.
         tag: String,
-        /// The patterns.
+        /// The patterns of the trigger.
         patterns: Vec<String>,
     },
     /// No changed file fits `paths`.
     #[error("none of {files} changed files fits {}", listed(.patterns))]
     Paths {
-        /// How many files changed.
+        /// Number of changed files.
         files: usize,
-        /// The patterns.
+        /// The patterns of the trigger.
         patterns: Vec<String>,
     },
     /// Every changed file fits `paths_ignore`.
     #[error("all {files} changed files are ignored by {}", listed(.patterns))]
     PathsIgnored {
-        /// How many files changed.
+        /// Number of changed files.
         files: usize,
-        /// The patterns.
+        /// The patterns of the trigger.
         patterns: Vec<String>,
     },
     /// The action is not asked for.
     #[error("the action `{action}` is none of {}", listed(.types))]
     Action {
-        /// What happened; `?` if the forge did not say.
+        /// Action of the event; `?` if the forge did not send one.
         action: String,
-        /// What is asked for.
+        /// Actions of the trigger.
         types: Vec<String>,
     },
     /// The issue carries none of the labels.
     #[error("the issue has none of the labels {}", listed(.labels))]
     Labels {
-        /// The labels.
+        /// The labels of the trigger.
         labels: Vec<String>,
     },
     /// The comment does not contain the text.
     #[error("the comment does not contain `{text}`")]
     Comment {
-        /// The text.
+        /// The text of the trigger.
         text: String,
     },
     /// The name (of schedule, endpoint, topic, workflow) is another one.
     #[error("it is about `{found}`, the trigger about `{wanted}`")]
     Name {
-        /// What happened.
+        /// The name in the event.
         found: String,
-        /// What is asked for.
+        /// The name in the trigger.
         wanted: String,
     },
     /// The `when` of the trigger is false.
     #[error("its condition is false: {when}")]
     Condition {
-        /// The expression.
+        /// The expression of the trigger.
         when: String,
     },
     /// The `when` of the trigger cannot be evaluated for this event.
     #[error("its condition cannot be evaluated: {when}: {problem}")]
     ConditionFailed {
-        /// The expression.
+        /// The expression of the trigger.
         when: String,
-        /// Why not.
+        /// The error of the evaluation.
         problem: String,
     },
-    /// A pattern cannot be read, so that nothing can be said to fit it.
+    /// A pattern cannot be read, so that no value can match it.
     #[error("the pattern `{pattern}` cannot be read")]
     BadPattern {
-        /// The pattern.
+        /// The pattern as the trigger has it.
         pattern: String,
     },
 }

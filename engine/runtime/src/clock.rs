@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_clock_that_is_set_shows_another_time_and_measures_the_same() {
+    async fn clock_changes_do_not_affect_durations() {
         let ahead: &'static AtomicI64 = Box::leak(Box::default());
         let start: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
         let clock = Clock::settable(start, ahead);

@@ -78,7 +78,7 @@ pub enum ForeignError {
 /// A limit was reached.
 #[expect(
     clippy::disallowed_methods,
-    reason = "beside `Tasks` the one place that starts blocking work"
+    reason = "next to `Tasks` the one place that starts blocking work"
 )]
 pub async fn compute<T: Send + 'static>(
     limits: Limits,
@@ -222,7 +222,7 @@ mod tests {
 
     #[tokio::test]
     async fn abandoned_work_is_stopped() {
-        let (started, begun) = tokio::sync::oneshot::channel();
+        let (started, has_started) = tokio::sync::oneshot::channel();
         let (ended, end) = mpsc::sync_channel(1);
         let limits = Limits { cpu: Duration::from_secs(3_600), ..LIMITS };
         let task = compute(limits, move |meter| {
@@ -233,7 +233,7 @@ mod tests {
         });
         tokio::select! {
             done = task => panic!("not stopped: {done:?}"),
-            begun = begun => begun.unwrap(),
+            has_started = has_started => has_started.unwrap(),
         }
         assert_eq!(end.recv(), Ok(Err(Stopped::Deadline)));
     }
@@ -246,12 +246,12 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn work_aside_does_not_hold_up_other_tasks() {
-        let (told, hears) = mpsc::sync_channel(1);
-        let other = crate::Tasks::new().spawn("other", async move { told.send(()) });
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let other = crate::Tasks::new().spawn("other", async move { sender.send(()) });
         // On the one worker this would wait for ever.
         assert_eq!(
             crate::Tasks::new()
-                .spawn("aside", async move { aside(|| hears.recv()) })
+                .spawn("aside", async move { aside(|| receiver.recv()) })
                 .await
                 .unwrap(),
             Ok(())

@@ -17,7 +17,7 @@ pub struct Ids(Option<Arc<AtomicU64>>);
 // === impl Ids ===
 
 impl Ids {
-    /// Random ids.
+    /// Ids from the system's random numbers.
     #[must_use]
     pub fn random() -> Self {
         Self(None)

@@ -19,7 +19,7 @@ pub type Label = (&'static str, &'static str);
 /// A number that only grows. Its name ends with `_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counter {
-    /// Name in Prometheus.
+    /// The name in Prometheus, with its unit.
     pub name: &'static str,
     /// Counted events, and their labels.
     pub description: &'static str,
@@ -37,7 +37,7 @@ pub struct Gauge {
 /// The distribution of measured values. Its name ends with the unit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Histogram {
-    /// Name in Prometheus.
+    /// The name in Prometheus, with its unit.
     pub name: &'static str,
     /// Measured quantity, and its labels.
     pub description: &'static str,
@@ -58,7 +58,7 @@ pub enum Error {
 // === impl Counter ===
 
 impl Counter {
-    /// Adds one.
+    /// Adds one to the series of these labels.
     pub fn increment(&self, labels: &[Label]) {
         self.add(1, labels);
     }
@@ -145,12 +145,13 @@ pub fn write_file(path: &Path) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"));
     };
     // Not `.prom` at its end, so that the collector does not read it before its time.
-    let mut beside = name.to_owned();
-    beside.push(format!(".{}.tmp", std::process::id()));
-    let beside = path.with_file_name(beside);
-    let written = std::fs::write(&beside, render()).and_then(|()| std::fs::rename(&beside, path));
+    let mut temporary = name.to_owned();
+    temporary.push(format!(".{}.tmp", std::process::id()));
+    let temporary = path.with_file_name(temporary);
+    let written =
+        std::fs::write(&temporary, render()).and_then(|()| std::fs::rename(&temporary, path));
     if written.is_err() {
-        let _best_effort = std::fs::remove_file(&beside);
+        let _best_effort = std::fs::remove_file(&temporary);
     }
     written
 }
@@ -178,7 +179,7 @@ mod tests {
 
     /// One test, as there is one recorder per process.
     #[test]
-    fn what_is_recorded_after_the_installation_is_rendered_and_written_whole() {
+    fn recorded_metrics_are_rendered_and_written_whole() {
         names::EVALUATIONS.increment(&[("trust", "own"), ("outcome", "plan")]);
         assert_eq!(render(), "");
         install().unwrap();

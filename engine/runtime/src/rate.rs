@@ -36,7 +36,7 @@ pub struct Buckets {
 // === impl Buckets ===
 
 impl Buckets {
-    /// Full buckets.
+    /// Creates buckets that are full for every key.
     #[must_use]
     pub fn new(rate: Rate, clock: Clock) -> Self {
         Self { rate, clock, start: clock.mark(), full_at: Mutex::default() }
@@ -73,7 +73,7 @@ impl Buckets {
         self.full_at.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Whether none is.
+    /// Whether all buckets are full.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

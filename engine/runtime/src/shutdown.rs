@@ -6,11 +6,11 @@ use tokio::sync::watch;
 /// Phase of the shutdown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// Normal work.
+    /// New work is accepted.
     Running,
     /// Take nothing new; finish what runs.
     Draining,
-    /// Abort immediately.
+    /// Tasks end at their next await.
     Aborting,
 }
 
@@ -59,7 +59,7 @@ impl Stop {
         Shutdown::new().1
     }
 
-    /// The current phase.
+    /// The phase at this moment.
     #[must_use]
     pub fn phase(&self) -> Phase {
         *self.0.borrow()

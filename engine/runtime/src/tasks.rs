@@ -34,7 +34,7 @@ struct PanicReport(&'static str);
 // === impl Tasks ===
 
 impl Tasks {
-    /// An empty set.
+    /// Creates a set without tasks.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

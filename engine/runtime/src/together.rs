@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 /// Runs `side` concurrently with `main` until `main` ends. `side` may end before; otherwise it is
 /// dropped.
-pub async fn beside<M: Future>(main: M, side: impl Future<Output = ()>) -> M::Output {
+pub async fn run_with<M: Future>(main: M, side: impl Future<Output = ()>) -> M::Output {
     let mut main = pin!(main);
     tokio::select! {
         ended = &mut main => ended,
@@ -22,12 +22,12 @@ pub async fn beside<M: Future>(main: M, side: impl Future<Output = ()>) -> M::Ou
 pub async fn noticed<M: Future>(
     main: M,
     signal: impl Future<Output = ()>,
-    tell: impl FnOnce(Pin<&mut M>),
+    notify: impl FnOnce(Pin<&mut M>),
 ) -> M::Output {
     let mut main = pin!(main);
     tokio::select! {
         ended = &mut main => return ended,
-        () = signal => tell(main.as_mut()),
+        () = signal => notify(main.as_mut()),
     }
     main.await
 }
@@ -43,13 +43,13 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn main_futures_survive_the_end_of_what_is_beside_them() {
+    async fn main_futures_outlive_their_side_futures() {
         let main = async {
             tokio::task::yield_now().await;
             7
         };
-        assert_eq!(beside(main, std::future::ready(())).await, 7);
-        assert_eq!(beside(std::future::ready(8), std::future::pending()).await, 8);
+        assert_eq!(run_with(main, std::future::ready(())).await, 7);
+        assert_eq!(run_with(std::future::ready(8), std::future::pending()).await, 8);
     }
 
     #[tokio::test]
@@ -57,8 +57,8 @@ mod tests {
         let (sender, receiver) = oneshot::channel();
         let mut sender = Some(sender);
         let main = async { receiver.await.unwrap() };
-        let tell = |_: Pin<&mut _>| sender.take().unwrap().send(7).unwrap();
-        assert_eq!(noticed(main, std::future::ready(()), tell).await, 7);
+        let notify = |_: Pin<&mut _>| sender.take().unwrap().send(7).unwrap();
+        assert_eq!(noticed(main, std::future::ready(()), notify).await, 7);
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use crate::keys::KeySource;
 /// A key or a secret that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The database.
+    /// The database failed to answer.
     #[error(transparent)]
     Store(#[from] plue_store::Error),
     /// A stored secret, or the keys for it.
@@ -24,7 +24,7 @@ pub enum Error {
     /// The key file cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Unreadable {
-        /// The file.
+        /// The file of the key.
         path: PathBuf,
         /// Error of the file system.
         source: io::Error,
@@ -32,7 +32,7 @@ pub enum Error {
     /// The key file cannot be written.
     #[error("cannot write {}: {source}", path.display())]
     Unwritable {
-        /// The file.
+        /// The file of the key.
         path: PathBuf,
         /// Error of the file system.
         source: io::Error,
@@ -42,7 +42,7 @@ pub enum Error {
     Malformed {
         /// A variable or a file.
         from: String,
-        /// The reason.
+        /// The error of its content.
         source: SecretError,
     },
     /// The path of a repository is not UTF-8, so it cannot be a scope.
@@ -53,9 +53,9 @@ pub enum Error {
     Declared {
         /// Name of the secret.
         name: String,
-        /// The file.
+        /// The file of the source.
         path: PathBuf,
-        /// The reason.
+        /// The error of its content.
         why: String,
     },
 }

@@ -27,7 +27,7 @@ pub enum KeySource {
     Variable,
     /// The read-only file of the service credential [`CREDENTIAL`].
     Credential(PathBuf),
-    /// This file.
+    /// A file with the key.
     File(PathBuf),
 }
 

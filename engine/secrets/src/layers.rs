@@ -39,7 +39,7 @@ pub struct Missing {
 /// The run whose secrets are looked up.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
-    /// Its plan.
+    /// The plan that names the secrets.
     pub plan: &'a Plan,
     /// Steps that run; empty: all. Hooks always count.
     pub only: &'a [StepId],

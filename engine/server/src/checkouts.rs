@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn links_of_a_commit_are_replaced_and_not_followed() {
+    fn links_of_commits_are_replaced_never_followed() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         for name in ["made", "work", "elsewhere"] {

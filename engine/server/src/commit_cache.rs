@@ -15,11 +15,11 @@ use plue_planner::CommitView;
 
 /// Cached trees; each may hold an idle `git cat-file`.
 const MAX_VIEWS: usize = 8;
-/// Cached packed commits.
+/// Most packed commits in the cache.
 const MAX_PACKED: usize = 16;
 /// Bytes of a packed commit; larger ones are not cached.
 pub(crate) const MAX_PACKED_BYTES: u64 = 2 * 1024 * 1024;
-/// Cached commit messages.
+/// Most commit messages in the cache.
 const MAX_MESSAGES: usize = 64;
 /// Bytes of a message; longer ones, which untrusted authors may write, are not cached.
 const MAX_MESSAGE_BYTES: usize = 16 * 1024;

@@ -21,7 +21,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Concurrent exports.
+/// Most exports at the same time.
 const MAX_EXPORTS: usize = 4;
 /// Bytes of one chunk.
 const PART: usize = 64 * 1024;
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_goes_away_ends_the_work_and_gives_his_place_back() {
+    async fn dropped_exports_end_and_free_their_slot() {
         let folder = tempfile::tempdir().unwrap();
         let store = StoreOptions::sqlite(&folder.path().join("plue.db"));
         let store = Store::open(store).await.unwrap();

@@ -325,10 +325,9 @@ impl Workspaces {
 const UNPACKED: Budget =
     Budget { bytes: 20 * 1024 * 1024 * 1024, items: 2_000_000, steps: u64::MAX };
 
-/// A tar stream.
+/// Files as a tar stream, by its storage.
 #[derive(Clone)]
 pub(crate) enum Packed {
-    /// Uncompressed, in memory.
     Memory(Arc<[u8]>),
     /// Uncompressed, in a file next to the draft.
     File(PathBuf),

@@ -72,7 +72,7 @@ impl ReporterConfig<'_> {
         if self.forge != "github" {
             return Err("only GitHub has Apps; use a token".to_owned());
         }
-        let api = self.address()?.ok_or("say where the API is")?;
+        let api = self.address()?.ok_or("the address of the forge API is missing: set `api`")?;
         App::new(id, key, &api, self.allow_http)
     }
 

@@ -37,7 +37,7 @@ use batch::{Action, Answer, Ask};
 pub(crate) const OBJECTS: &str = "plue-lfs";
 /// Objects of one batch request.
 const BATCH: usize = 100;
-/// Concurrent downloads.
+/// Most downloads of one checkout at the same time.
 const AT_ONCE: usize = 4;
 /// Bytes of the response to a batch request.
 const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
@@ -244,7 +244,7 @@ impl Filling<'_> {
             let (from, objects, wanted) = (part.clone(), objects.to_owned(), pointer.clone());
             match self.on_disk(move || take_over(&from, &objects, &wanted)).await? {
                 true => Ok(()),
-                false => Err(refused(&bad("what came is not what its pointer says"))),
+                false => Err(refused(&bad("the content does not match its pointer"))),
             }
         };
         let made = made.await;
@@ -274,7 +274,7 @@ impl Filling<'_> {
             };
             count = count.saturating_add(chunk.len() as u64);
             if count > pointer.size {
-                return Err(refused(&bad("what came is longer than its pointer says")));
+                return Err(refused(&bad("the content is longer than its pointer states")));
             }
             file.write_all(&chunk).await.map_err(unusable)?;
         }

@@ -98,7 +98,7 @@ fn check(message: &Message, id: &str) -> Result<(), Error> {
         return unfit(format!("a topic is 1 to {MAX_TOPIC} printable characters"));
     }
     if message.topic.starts_with(WEBHOOK_TOPIC) {
-        return unfit(format!("on topics that begin with {WEBHOOK_TOPIC} only webhooks tell"));
+        return unfit(format!("topics that begin with {WEBHOOK_TOPIC} are reserved for webhooks"));
     }
     let size = message.data.to_string().len();
     if size > MAX_DATA_BYTES {

@@ -44,7 +44,7 @@ impl TriggerPolicy {
             Ok(Some(format!("{what}: {why} [{}]", code.as_str())))
         };
         let Some(actor) = event.actor.as_deref().filter(|actor| !actor.is_empty()) else {
-            return no("the forge does not say who it was");
+            return no("the forge does not name the user");
         };
         let client = match credentials.forge_client(repo).await {
             Ok(Some(client)) => client,

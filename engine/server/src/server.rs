@@ -49,11 +49,11 @@ pub struct Options {
 /// The dependencies of a server.
 #[derive(Debug, Clone)]
 pub struct Parts {
-    /// Limits and settings.
+    /// Limits and settings of the operator.
     pub options: Options,
-    /// The database.
+    /// The database of runs and deliveries.
     pub store: Store,
-    /// Advances runs.
+    /// Advances runs, and restores them after a crash.
     pub engine: Engine,
     /// Turns workflow files into plans.
     pub planner: Planner,
@@ -63,7 +63,7 @@ pub struct Parts {
     pub exporter: Exporter,
     /// Tokens that GitHub has issued to Apps.
     pub apps: AppTokens,
-    /// Source of time.
+    /// The clock, paused in tests.
     pub clock: Clock,
     /// Source of random ids.
     pub ids: Ids,

@@ -111,7 +111,7 @@ impl Submitter {
     /// Whether a run for this event needs the untrusted pool. If the operator has switched that pool off,
     /// a maintainer's approval is the only guard.
     pub(crate) async fn is_untrusted(&self, event: &Event) -> bool {
-        event.is_untrusted() && self.engine.is_apart().await != Isolation::Off
+        event.is_untrusted() && self.engine.untrusted_isolation().await != Isolation::Off
     }
 }
 

@@ -1,8 +1,8 @@
-//! Traces of runs for OpenTelemetry: a span for each run, beneath it one for each attempt of its steps,
+//! Traces of runs for OpenTelemetry: a span for each run, below it one for each attempt of its steps,
 //! made from the journal when the run has ended.
 //!
 //! Reading order: [`names`], `spans` (from the journal to spans, pure), `export` (from a queue to a
-//! collector). Must not slow a run down, and must not tell what steps say: no outputs, logs, inputs or
+//! collector). Must not slow a run down, and must not reveal content of steps: no outputs, logs, inputs or
 //! secrets.
 
 mod export;

@@ -27,7 +27,7 @@ plue_plan::error_codes! {
     FIELD_VALUE = "PLUE-S0021", "a value of a workflow file is none of those that may stand there";
     FORMAT_VERSION = "PLUE-S0022", "a workflow file has a version of the format that this plue does not read";
     BAD_TAG = "PLUE-S0023", "a YAML tag is unknown or does not fit its value";
-    STEP_KIND = "PLUE-S0024", "a task does not say what it does, or says it twice";
+    STEP_KIND = "PLUE-S0024", "a task does not define its action, or defines it twice";
     NOT_REPLACED = "PLUE-S0025", "`${…}` stands where it is not replaced";
     LOSSY_NUMBER = "PLUE-S0026", "a number is not written back as it is spelled";
     SECRET_IN_FILE = "PLUE-S0027", "the value of a secret stands in a workflow file";

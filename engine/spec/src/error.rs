@@ -1,4 +1,4 @@
-//! Errors of expressions.
+//! Errors of expressions and templates.
 
 use plue_plan::{Code, Diagnostic, budget::Stopped, validate::ExpressionError};
 
@@ -13,7 +13,7 @@ pub enum Error {
     /// A step that does not exist.
     #[error("there is no step `{id}`{}", near(nearest.as_ref()))]
     UnknownStep {
-        /// The requested id.
+        /// The id in the expression.
         id: String,
         /// A step with nearly that id.
         nearest: Option<String>,
@@ -37,7 +37,7 @@ pub enum Error {
     /// More work than [`crate::expression::MAX_COST`].
     #[error("the expression does more work than is allowed ({limit} units)")]
     TooCostly {
-        /// The exceeded limit.
+        /// The limit in units of work.
         limit: u64,
     },
     /// The expressions of a scope together: see [`crate::Scope::metered`].

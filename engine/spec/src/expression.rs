@@ -80,7 +80,7 @@ impl Expression {
         Err(error_at(source, 0, &message))
     }
 
-    /// Source text, unchanged.
+    /// The source text, as it was written.
     #[must_use]
     pub fn source(&self) -> &str {
         &self.source

@@ -27,7 +27,7 @@ pub(crate) struct Function {
     takes: &'static [Kinds],
     /// Possible kinds of the result.
     pub(crate) gives: Kinds,
-    /// Signature for messages.
+    /// The signature for error messages.
     pub(crate) usage: &'static str,
     run: fn(Args<'_, '_>, &mut Cost) -> Result<Json, Error>,
 }
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_said_once() {
+    fn names_are_declared_once() {
         let mut names: Vec<_> = names().collect();
         names.sort_unstable();
         let count = names.len();

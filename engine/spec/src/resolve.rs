@@ -40,7 +40,7 @@ pub struct SecretAt {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EnvValue {
-    /// A plain text.
+    /// A text without references.
     Text(String),
     /// The name of a secret.
     Secret(String),

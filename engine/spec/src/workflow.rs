@@ -37,7 +37,7 @@ pub use yaml::{Format, MAX_ALIASED_BYTES, MAX_DEPTH, MAX_FILE_BYTES, MAX_NODES};
 /// A workflow file that was read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Workflow {
-    /// The valid plan.
+    /// The plan, which passed validation.
     pub plan: Plan,
     /// Source locations of its parts.
     pub places: SourceMap,

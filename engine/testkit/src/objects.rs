@@ -46,7 +46,7 @@ pub struct RecordedRequest {
     pub moment: Moment,
     /// Method of the request.
     pub method: Method,
-    /// Path and query.
+    /// Path and query of the request.
     pub path: String,
 }
 

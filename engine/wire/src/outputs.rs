@@ -136,7 +136,7 @@ pub enum Record {
     Note(String),
 }
 
-/// A stored artifact.
+/// An artifact in the blob store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArtifactFile {
     /// Relative to the workspace, with `/`.
@@ -188,7 +188,7 @@ pub struct Change {
 /// A file, link or folder at a path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Entry {
-    /// A regular file.
+    /// A regular file of an output.
     File {
         /// Permission bits (`0o7777`).
         mode: u32,

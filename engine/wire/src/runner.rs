@@ -266,7 +266,7 @@ pub enum Verdict {
 /// Everything a runner needs for one attempt. Nothing else of the plan reaches it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Assign {
-    /// Which attempt under which fence.
+    /// Attempt and fence of the message.
     pub claim: Claim,
     /// Id of the run.
     pub run: RunId,
@@ -302,7 +302,7 @@ pub enum Program {
     },
     /// Python source, and a function in it to call.
     PythonCode {
-        /// Python source code.
+        /// The source code in Python.
         code: String,
         /// Called after the source with `args`, if named.
         call: Option<String>,
@@ -501,7 +501,7 @@ pub enum CancelMode {
 /// The time at which a runner stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ShutdownWhen {
-    /// When no attempt is left.
+    /// No attempt is left.
     Idle,
     /// At once; attempts are killed.
     Now,

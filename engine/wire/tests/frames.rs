@@ -106,7 +106,7 @@ fn bytes_after_a_message_are_refused() {
 }
 
 #[test]
-fn an_announced_collection_that_is_not_there_is_refused() {
+fn announced_but_missing_collections_are_refused() {
     // `Ack` with an attempt id that claims 2^60 bytes: the decoder must fail, not allocate.
     let mut body = vec![2];
     body.extend([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x0f]);

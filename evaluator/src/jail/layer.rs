@@ -5,7 +5,7 @@
 pub enum LayerName {
     /// No capability can be regained.
     BoundingSet,
-    /// Unprivileged user.
+    /// The process is an unprivileged user.
     Uid,
     /// No program gains privileges.
     NoNewPrivs,
@@ -19,7 +19,7 @@ pub enum LayerName {
     Seccomp,
     /// One second of CPU.
     Timer,
-    /// No time-stamp counter.
+    /// The time-stamp counter is disabled.
     Tsc,
     /// No descriptor but the report's.
     Descriptors,

@@ -31,7 +31,7 @@ pub(super) fn empty_bounding_set() -> io::Result<()> {
     kernel::prctl(libc::PR_CAP_AMBIENT, clear, none).map(drop)
 }
 
-/// Switches root to the user `nobody`; any other user stays.
+/// Switches root to the unprivileged user 65534; any other user stays.
 ///
 /// # Errors
 /// If root may not change its user, as in a container without `CAP_SETUID`.

@@ -12,7 +12,7 @@ use seccompiler::{
 
 use super::syscalls::{CHILD, Call, REPORT_DESCRIPTOR, Rule, ZYGOTE};
 
-/// The compiled filters.
+/// Filters of system calls, compiled.
 #[derive(Debug, Clone)]
 pub struct Filters {
     refuse: BpfProgram,

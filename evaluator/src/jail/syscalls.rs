@@ -9,7 +9,7 @@ pub const REPORT_DESCRIPTOR: i32 = 4;
 /// Under which condition a call passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
-    /// With any arguments.
+    /// Allowed with any arguments.
     Always,
     /// write(2) to [`REPORT_DESCRIPTOR`].
     ToReport,

@@ -21,7 +21,7 @@ use super::{
     types::PyPlan,
 };
 
-/// Folder of modules.
+/// The folder of modules in a repository.
 const LIBRARY: &str = ".plue/lib/";
 /// `ast.PyCF_ONLY_AST`
 const ONLY_AST: u32 = 0x400;

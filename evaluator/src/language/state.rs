@@ -20,7 +20,7 @@ const MAX_PROBLEMS: usize = 1_000;
 /// An end that user code cannot catch: even if it swallows the exception, this is the outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// Facts are missing.
+    /// The evaluation lacks facts.
     Needs(Vec<Need>),
     /// Too much was printed.
     Printed,
@@ -90,7 +90,7 @@ pub(crate) fn with<R>(work: impl FnOnce(&mut State) -> R) -> R {
     STATE.with(|state| work(&mut state.borrow_mut()))
 }
 
-/// Starts an evaluation.
+/// Resets the state for an evaluation.
 pub(crate) fn reset(facts: Facts, is_on: bool) {
     let old = with(|state| {
         std::mem::replace(

@@ -41,7 +41,7 @@ pub(super) struct Watched<'a> {
 pub(super) enum ChildResult<'a> {
     /// Postcard of the outcome and the printed text.
     Outcome(&'a [u8]),
-    /// Ended otherwise.
+    /// Ended by a signal or a limit.
     Killed(Killed),
 }
 

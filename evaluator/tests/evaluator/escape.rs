@@ -41,7 +41,7 @@ enum Result {
     Through(String),
     /// The child was ended.
     Ended(Killed),
-    /// A Python exception.
+    /// The text of a Python exception.
     Raised(String),
 }
 
@@ -242,7 +242,7 @@ fn being_undumpable_closes_proc_to_processes_of_the_same_user() {
             command.args(["--drop-layer", layer]);
         }
         if is_root() {
-            // Leaving root makes a process undumpable by itself, so the test starts as `nobody`.
+            // Leaving root makes a process undumpable by itself, so the test starts unprivileged.
             command.uid(65_534).gid(65_534);
         }
         result(Evaluator::spawn(command).evaluate(attack(body)))

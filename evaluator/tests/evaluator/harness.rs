@@ -41,7 +41,7 @@ def workflow():
     )
 "#;
 
-/// A running evaluator.
+/// An evaluator process with its pipes.
 pub(crate) struct Evaluator {
     process: Child,
     stream: UnixStream,
@@ -87,7 +87,7 @@ impl Evaluator {
         self.process.id()
     }
 
-    /// Evaluates one file.
+    /// Evaluates a file of one source.
     pub(crate) fn evaluate(&mut self, source: impl AsRef<[u8]>) -> EvalReply {
         self.send(source);
         self.receive()

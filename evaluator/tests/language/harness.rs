@@ -79,7 +79,7 @@ pub(crate) fn evaluate_all(requests: &[EvalRequest], seed: u32) -> Vec<Observed>
         .collect()
 }
 
-/// Evaluates one request.
+/// Evaluates a request in this process.
 pub(crate) fn evaluate(request: EvalRequest) -> Observed {
     evaluate_all(&[request], 0).remove(0)
 }

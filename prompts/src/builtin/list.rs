@@ -16,9 +16,9 @@ pub enum Form {
 /// Signature of one helper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HelperSpec {
-    /// Name in templates.
+    /// The name that templates use.
     pub name: &'static str,
-    /// Allowed position.
+    /// Positions where templates may use it.
     pub form: Form,
     /// Minimum number of arguments.
     pub least: usize,

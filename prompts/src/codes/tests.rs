@@ -29,7 +29,7 @@ fn problems(file: &str, inputs: &Map<String, Json>) -> Vec<Diagnostic> {
 }
 
 #[test]
-fn every_code_has_its_page_and_every_page_its_code() {
+fn codes_and_error_pages_match() {
     let on_disk: BTreeSet<String> = fs::read_dir(pages())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

@@ -17,7 +17,7 @@ use crate::{
 
 #[derive(Debug)]
 pub(super) enum Interpreter {
-    /// Not started yet.
+    /// No interpreter has been started.
     Cold,
     Warm(Warm),
     /// Disabled, not installed, or failed once.

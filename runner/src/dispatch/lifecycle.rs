@@ -7,7 +7,7 @@ use plue_runtime::{Clock, clock::Mark};
 /// Grace time for the last results after all processes are gone.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// When a runner ends.
+/// Conditions under which a runner ends.
 #[derive(Debug)]
 pub(super) struct Lifecycle {
     clock: Clock,

@@ -10,7 +10,7 @@ use crate::{
     system::{self, Reap, Reaped},
 };
 
-/// A step's process.
+/// The process of a step.
 #[derive(Debug)]
 pub(super) struct Watched {
     pub(super) marks: ProcessMarks,

@@ -30,7 +30,7 @@ pub(crate) struct World {
     child: Child,
 }
 
-/// One connection.
+/// The connection of a runner.
 pub(crate) struct Session {
     pub(crate) stream: UnixStream,
     splitter: Splitter,

@@ -5,7 +5,7 @@ use plue_runtime::Clock;
 use plue_store::{RunFilter, TranscriptId as _};
 use serde_json::{Value as Json, json};
 
-use super::{INPUT, World, calls, count, ends_after, says};
+use super::{INPUT, World, answer, calls, count, ends_after};
 use crate::bench::{LOOK, kill};
 
 impl World {
@@ -31,11 +31,11 @@ fn with_careful_helper(more: &str, turns: Vec<Json>) -> World {
             { "path": "messages", "length": messages },
         ])
     };
-    let mut first = says("Let it help.");
+    let mut first = answer("Let it help.");
     let input = json!({ "role": "helper", "task": "Help." });
     first["tool_calls"] = json!([{ "name": "delegate", "input": input, "id": "toolu_A" }]);
     first["match"] = of("Look.", 1);
-    let mut last = says("Fine.");
+    let mut last = answer("Fine.");
     last["match"] = of("Look.", 3);
     last["expect"] = json!([{ "path": "messages.-1.content.0.content", "equals": "Helped." }]);
     let mut call = calls();
@@ -81,13 +81,13 @@ async fn helper_holds(world: &World, requests: u64) {
 }
 
 fn helped() -> Json {
-    let mut turn = says("Helped.");
+    let mut turn = answer("Helped.");
     turn["expect"] = json!([{ "path": "messages.-1.content.0", "matches": "after" }]);
     turn
 }
 
 #[tokio::test]
-async fn engines_killed_in_the_tool_of_an_agent_below_take_its_result() {
+async fn engines_killed_in_subagent_tools_take_their_result() {
     let world = with_helper(vec![helped()]);
     let mut engine = world.start(&["run"]);
     world.bench.appears("up").await;
@@ -98,7 +98,7 @@ async fn engines_killed_in_the_tool_of_an_agent_below_take_its_result() {
 }
 
 #[tokio::test]
-async fn engines_killed_in_the_turn_of_an_agent_below_ask_again() {
+async fn engines_killed_in_subagent_turns_ask_again() {
     let half = json!({
         "text": "half\n".repeat(100), "chunk": 50,
         "cut": { "after_deltas": 5, "how": "hang" }, "hang_ms": 600_000,

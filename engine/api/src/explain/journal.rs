@@ -15,12 +15,12 @@ use serde_json::Value as Json;
 use super::words;
 use crate::records::story::{Condition, Dependency, Moment, Read};
 
-/// What happened, in words.
+/// The events of a journal, in words.
 #[derive(Debug)]
 pub(super) struct Journal {
     /// To the whole run.
     pub(super) events: Vec<Moment>,
-    /// To each step.
+    /// Conditions and events of each step.
     steps: BTreeMap<StepId, (Vec<Condition>, Vec<Moment>)>,
     /// The zone of times in words.
     zone: TimeZone,
@@ -49,7 +49,7 @@ impl Journal {
             Fact::RunCreated { only, carried, .. } => {
                 self.run(at, format!("created for {} only", listed(only)));
                 for one in carried {
-                    self.tell(at, &one.step, format!("its output is that of run {}", one.run));
+                    self.add(at, &one.step, format!("its output is that of run {}", one.run));
                 }
             }
             Fact::RunStarted => self.run(at, "started".to_owned()),
@@ -64,33 +64,33 @@ impl Journal {
                 let until = until.map_or(String::new(), |until| {
                     format!(", until {} at the latest", words::time(until, &self.zone))
                 });
-                self.tell(at, step, format!("it {what}{until}"));
+                self.add(at, step, format!("it {what}{until}"));
             }
-            Fact::DecisionMade { step, decision, .. } => self.tell(at, step, decided(decision)),
-            Fact::CallsAsked { step, calls, .. } => self.tell(at, step, asked(calls)),
+            Fact::DecisionMade { step, decision, .. } => self.add(at, step, decided(decision)),
+            Fact::CallsAsked { step, calls, .. } => self.add(at, step, asked(calls)),
             Fact::ChildStarted { step, child, .. } => {
                 let what = format!("child run {} of plan {}", child.run, child.plan.short());
-                self.tell(at, step, what);
+                self.add(at, step, what);
             }
             Fact::OutputsEvaluated { value: Err(message) } => self.run(at, message.clone()),
             Fact::AttemptRequeued { step, reason, .. } => {
-                self.tell(at, step, requeued(reason));
+                self.add(at, step, requeued(reason));
             }
             Fact::AttemptUnschedulable { step, reason, .. } => {
-                self.tell(at, step, format!("it waits for a runner: {reason}"));
+                self.add(at, step, format!("it waits for a runner: {reason}"));
             }
             Fact::AttemptSchedulable { step, .. } => {
-                self.tell(at, step, "there was a runner for it".to_owned());
+                self.add(at, step, "there was a runner for it".to_owned());
             }
             Fact::RetryScheduled { step, number, at: due, .. } => {
                 let wait = words::duration(at, *due);
                 let due = words::time(*due, &self.zone);
-                self.tell(at, step, format!("attempt {number} was set for {due} (in {wait})"));
+                self.add(at, step, format!("attempt {number} was set for {due} (in {wait})"));
             }
             Fact::LoopedBack { from, to, steps } => {
-                self.tell(at, from, format!("it went back to `{to}`"));
+                self.add(at, from, format!("it went back to `{to}`"));
                 for step in steps.iter().filter(|step| *step != from) {
-                    self.tell(at, step, format!("`{from}` went back to `{to}`, so it runs again"));
+                    self.add(at, step, format!("`{from}` went back to `{to}`, so it runs again"));
                 }
             }
             Fact::CancelRequested { by, kill } => {
@@ -105,10 +105,10 @@ impl Journal {
                 let why = reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
                 self.run(at, format!("ended {status}{why}"));
             }
-            // Attempts and steps have rows of their own; an older visit's end is told here.
+            // Attempts and steps have rows of their own; an older visit's end is reported here.
             Fact::StepEnded { step, visit, status, reason } => {
                 let why = reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
-                self.tell(at, step, format!("visit {visit} ended {status}{why}"));
+                self.add(at, step, format!("visit {visit} ended {status}{why}"));
             }
             Fact::OutputsEvaluated { value: Ok(_) }
             | Fact::AttemptQueued { .. }
@@ -120,7 +120,7 @@ impl Journal {
     /// Adds the reason that a step's name is shown as written, if its value could not be computed.
     fn unnamed(&mut self, at: Timestamp, step: &StepId, name: Option<&NameValue>) {
         if let Some(Err(why)) = name {
-            self.tell(at, step, format!("its name is shown as written: {why}"));
+            self.add(at, step, format!("its name is shown as written: {why}"));
         }
     }
 
@@ -132,12 +132,12 @@ impl Journal {
         self.steps.entry(step.clone()).or_default()
     }
 
-    fn tell(&mut self, at: Timestamp, step: &StepId, what: String) {
+    fn add(&mut self, at: Timestamp, step: &StepId, what: String) {
         self.step(step).1.push(Moment { at: at.to_string(), what });
     }
 }
 
-/// What a step depends on, and how that ended.
+/// The dependencies of a step, each with its end.
 pub(super) fn dependencies(ids: &[StepId], rows: &[StepRow]) -> Vec<Dependency> {
     ids.iter()
         .filter_map(|id| rows.iter().find(|row| row.view.step == *id))
@@ -201,8 +201,7 @@ fn condition(
     }
 }
 
-/// Who decided what, and why.
-/// The calls of a step that wait for people; none any more if there is no call.
+/// The calls of a step that wait for people; a step without calls has had all of them decided.
 fn asked(calls: &[AskedCall]) -> String {
     if calls.is_empty() {
         return "people have decided about its calls".to_owned();

@@ -9,7 +9,7 @@ use plue_store::{Error, Obstacle, ObstacleKind, RunRow, Store, deaths::MAX_DEATH
 
 use crate::records::{
     RunRecord,
-    told::{WaitKind, WaitingRecord},
+    status::{WaitKind, WaitingRecord},
 };
 
 /// Runs of a list whose reasons are looked for: a few queries each.
@@ -54,7 +54,7 @@ pub(super) async fn of_run(store: &Store, row: &RunRow) -> Result<Waits, Error> 
     }
     match row.view.status {
         RunStatus::Queued => queued(store, row).await,
-        RunStatus::Running | RunStatus::Waiting => begun(store, row).await,
+        RunStatus::Running | RunStatus::Waiting => of_started(store, row).await,
         RunStatus::Success | RunStatus::Failed | RunStatus::Cancelled | RunStatus::TimedOut => {
             Ok(Waits::default())
         }
@@ -100,9 +100,9 @@ async fn queued(store: &Store, row: &RunRow) -> Result<Waits, Error> {
     }))
 }
 
-/// Of a run that has begun: an obstacle to driving it, and the steps without a runner. Those are the
+/// Waits of a started run: an obstacle to driving it, and the steps without a runner. Those are the
 /// run's reason while none of its steps is running.
-async fn begun(store: &Store, row: &RunRow) -> Result<Waits, Error> {
+async fn of_started(store: &Store, row: &RunRow) -> Result<Waits, Error> {
     let mut waits = store
         .runs()
         .obstacle(&row.id)

@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_read_as_people_say_them() {
+    fn durations_are_formatted_for_people() {
         let at = |ms: i64| Timestamp::from_millisecond(ms).unwrap();
         for (ms, text) in [
             (0, "0.0ms"),

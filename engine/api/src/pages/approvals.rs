@@ -18,7 +18,7 @@ use crate::{
     commands::DecisionRequest,
     problem::Problem,
     reading::{Whole, whole},
-    records::told::ApprovalRecord,
+    records::status::ApprovalRecord,
     routes::approvals::{answers_as, decide_step},
     server::Api,
     session,

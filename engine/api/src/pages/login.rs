@@ -1,6 +1,7 @@
 //! Logging in: sent to the issuer and back, or with a token; and logging out.
 //!
-//! Must not send a browser anywhere but to the issuer and to paths of this server, and must not tell more
+//! Must not redirect a browser anywhere but to the issuer and to paths of this server, and must not
+//! reveal more
 //! about a refused login than its reason.
 
 use std::net::IpAddr;
@@ -43,13 +44,13 @@ const MAX_PATH: usize = 512;
 /// Characters of a state that are looked at.
 const MAX_STATE: usize = 128;
 
-/// Where to go afterwards.
+/// Path to return to after the login.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Return {
     to: Option<String>,
 }
 
-/// What an issuer sends back with the browser (OpenID Connect Core 1.0 §3.1.2.5, RFC 9207).
+/// Parameters of the issuer's redirect (OpenID Connect Core 1.0 §3.1.2.5, RFC 9207).
 #[derive(Debug, Deserialize)]
 pub(super) struct Answer {
     state: Option<String>,
@@ -125,7 +126,7 @@ async fn back(
     let (from, shell) = (limit::address(api, extensions, headers), frame(headers));
     api.limiter().login(from)?;
     let state = answer.state.as_deref().filter(|state| state.len() <= MAX_STATE);
-    let begun = match (state, session::login_cookie(headers)) {
+    let attempt = match (state, session::login_cookie(headers)) {
         (Some(state), Some(secret)) => {
             let now = api.clock().now();
             let row = api.store().sessions().take_login(&hash(state), &hash(&secret), now).await?;
@@ -133,12 +134,12 @@ async fn back(
         }
         _ => None,
     };
-    let Some((row, attempt)) = begun else {
+    let Some((row, attempt)) = attempt else {
         api.limiter().failed(from)?;
         return Ok(over(&shell));
     };
     if let Some(error) = &answer.error {
-        let reason = format!("the issuer says {}", plue_login::issuer::word(error));
+        let reason = format!("the issuer answered {}", plue_login::issuer::word(error));
         return Ok(refusal(&reason, &shell));
     }
     let code = answer.code.as_deref().unwrap_or_default();
@@ -149,7 +150,7 @@ async fn back(
     }
 }
 
-/// Begins the session of somebody whom the issuer knows, if a rule lets him in.
+/// Starts the session of a person whom the issuer knows, if a rule admits the person.
 async fn enter(
     api: &Api,
     login: &Login,
@@ -248,7 +249,7 @@ async fn by_token(
     api.limiter().used(&id)?;
     api.store().tokens().used(&id, api.clock().now()).await?;
     let who = who.at(from);
-    let (secret, _) = routes::session::begun(api, &who, id).await?;
+    let (secret, _) = routes::session::create_session(api, &who, id).await?;
     let mut response = see(to.as_deref().unwrap_or("/"), &frame(headers));
     session::set_cookie(&mut response, &secret);
     Ok(response)
@@ -314,7 +315,7 @@ mod tests {
     use super::is_own_path;
 
     #[test]
-    fn nobody_is_sent_to_another_site() {
+    fn redirects_stay_on_this_site() {
         for own in ["/", "/runs/01j", "/runs/01j?x=1#step", "/api/v1/runs"] {
             assert!(is_own_path(own), "{own}");
         }

@@ -1,5 +1,6 @@
-//! What a step printed, as a page may show it: no terminal codes, no characters that are not what they
-//! look like, and not more than somebody reads.
+//! Output of a step, made fit for a page: no terminal codes, no look-alike or invisible characters, and
+//! a bounded
+//! number of lines.
 //!
 //! Pure. Does not escape for HTML: the page does.
 
@@ -8,12 +9,12 @@ pub(super) const LINES: usize = 200;
 /// Bytes from the end.
 pub(super) const BYTES: u64 = 64 * 1024;
 
-/// The last lines of a log, from its last bytes; `cut` says that there are others before them.
+/// The last lines of a log, from its last bytes; `cut` is true where others precede them.
 pub(super) fn last_lines(bytes: &[u8], cut: bool) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut lines: Vec<&str> = text.lines().collect();
     if cut && lines.len() > 1 {
-        // It may have begun before.
+        // The first line may have lost its beginning.
         lines.remove(0);
     }
     let first = lines.len().saturating_sub(LINES);
@@ -41,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_of_a_log_is_what_is_seen() {
+    fn printed_log_text_is_the_visible_text() {
         for (bytes, seen) in [
             (&b"plain\n\ttab\n"[..], "plain\n\ttab"),
             (b"\x1b[31mred\x1b[0m \x1b]0;owned\x07title", "red title"),

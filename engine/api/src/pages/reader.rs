@@ -77,10 +77,10 @@ impl FromRequestParts<Api> for Reader {
         let visitor = visitor.map_err(|refused| html::problem(&refused, &shell))?;
         let (who, secret) = match visitor {
             Visitor::Known { who, secret } => (who, secret),
-            Visitor::Nobody if shell.fragment || api.login().is_none() => {
+            Visitor::Anonymous if shell.fragment || api.login().is_none() => {
                 return Err(login::form(to.as_deref(), StatusCode::UNAUTHORIZED, &shell));
             }
-            Visitor::Nobody => {
+            Visitor::Anonymous => {
                 let to = to.unwrap_or_default();
                 let to: String = form_urlencoded::byte_serialize(to.as_bytes()).collect();
                 return Err(html::see(&format!("/login?to={}", to.replace("%2F", "/")), &shell));

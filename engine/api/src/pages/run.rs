@@ -27,7 +27,7 @@ use crate::{
     extract::run_of,
     problem::Problem,
     reading::Whole,
-    records::told::{StatusRecord, WaitingRecord},
+    records::status::{StatusRecord, WaitingRecord},
     server::Api,
     session,
 };

@@ -1,4 +1,4 @@
-//! Remarks about a log, beside its bytes.
+//! Notes about a log, separate from its bytes.
 
 use plue_store::{LogPiece, LogStream};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! Why a run and its steps are what they are.
+//! Explanation of the state of a run and its steps.
 
 use jiff::Timestamp;
 use plue_store::AttemptRow;
@@ -6,22 +6,22 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::{RunRecord, StepRecord, milliseconds, told::CauseRecord};
+use super::{RunRecord, StepRecord, milliseconds, status::CauseRecord};
 
-/// A run, told step by step.
+/// A run, explained step by step.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ExplainRecord {
-    /// The run.
+    /// The run as lists show it.
     pub run: RunRecord,
-    /// What happened to the whole run: started, cancelled, reopened, in order.
+    /// Events of the whole run: started, cancelled, reopened, in order.
     pub events: Vec<Moment>,
     /// The steps in the order of the plan, or the one that was asked for.
     pub steps: Vec<Story>,
-    /// Commands that help.
+    /// Commands that may help next.
     pub next: Vec<String>,
     /// Path of the workflow file.
     pub source: String,
-    /// What made the run run.
+    /// The event that started the run.
     pub event: CauseRecord,
 }
 
@@ -30,23 +30,23 @@ pub struct ExplainRecord {
 pub struct Moment {
     /// RFC 3339.
     pub at: String,
-    /// What, in words.
+    /// The event, in words.
     pub what: String,
 }
 
-/// Why a step is what it is.
+/// Explanation of a step's state.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Story {
-    /// Its row.
+    /// The step as the run shows it.
     #[serde(flatten)]
     pub row: StepRecord,
-    /// What it depends on, and how that ended.
+    /// The steps that it depends on, each with its end.
     pub depends_on: Vec<Dependency>,
     /// Its conditions, one for each visit that had one evaluated.
     pub conditions: Vec<Condition>,
     /// All attempts, of older visits too.
     pub tries: Vec<TryRecord>,
-    /// What else happened: retries with their times, lost runners, loops.
+    /// Other events: retries with their times, lost runners, loops.
     pub events: Vec<Moment>,
     /// The steps that kept it from running, the nearest first, down to the one that failed.
     pub blocked_by: Vec<Dependency>,
@@ -57,26 +57,26 @@ pub struct Story {
 /// A step that another one looks at.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Dependency {
-    /// Its id.
+    /// Its id in the plan.
     pub step: String,
-    /// Its state.
+    /// Its status at this time.
     pub status: String,
-    /// Why.
+    /// The reason of its status.
     pub reason: Option<String>,
-    /// When it ended, RFC 3339.
+    /// Time at which it ended, RFC 3339.
     pub ended_at: Option<String>,
 }
 
 /// A condition and what it read.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Condition {
-    /// The visit.
+    /// The visit of the step that evaluated it.
     pub visit: u32,
-    /// The expression.
+    /// The expression, as the workflow has it.
     pub expression: String,
     /// Its value; absent if it cannot be evaluated.
     pub value: Option<bool>,
-    /// Why it cannot be evaluated.
+    /// The error of its evaluation.
     pub error: Option<String>,
     /// The values it read.
     pub reads: Vec<Read>,
@@ -85,16 +85,16 @@ pub struct Condition {
 /// A value that a condition read.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Read {
-    /// What: `steps.test.status`.
+    /// The path: `steps.test.status`.
     pub path: String,
-    /// Its value then.
+    /// Its value at that time.
     pub value: Json,
 }
 
 /// One attempt of a step.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct TryRecord {
-    /// Its id.
+    /// Its id, a ULID.
     pub attempt: String,
     /// The visit it belongs to, from 1.
     pub visit: u32,
@@ -102,9 +102,9 @@ pub struct TryRecord {
     pub number: u32,
     /// `queued`, `assigned`, `running`, `done`, `lost` or `cancelled`.
     pub status: String,
-    /// How it ended, in words.
+    /// Its outcome, in words.
     pub outcome: Option<String>,
-    /// Who ran it.
+    /// The runner that executed it.
     pub runner: Option<String>,
     /// RFC 3339.
     pub queued_at: String,

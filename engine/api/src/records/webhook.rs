@@ -1,27 +1,27 @@
 //! Outgoing webhooks: endpoints, what was sent to them, and the messages themselves.
 //!
-//! Must not hold a secret, except in the one record that is answered when it is made; nor, in a message,
-//! anything that a step has put out or somebody has written.
+//! Must not hold a secret, except in the one record that is answered at creation; nor, in a message,
+//! any output of a step or text of a user.
 
 use jiff::Timestamp;
 use plue_store::webhook::{DeliveryRow, WebhookRow};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Somebody who is told of what happens to runs.
+/// A registered URL for messages about runs.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct WebhookRecord {
-    /// Its id.
+    /// Its id, a ULID.
     pub id: String,
-    /// Where messages are posted.
+    /// The URL that messages are posted to.
     pub url: String,
-    /// Of which events.
+    /// The events that it receives.
     pub events: Vec<String>,
     /// Of which repository; absent: of all.
     pub repository: Option<String>,
-    /// What it is for.
+    /// Its purpose, as its creator described it.
     pub description: String,
-    /// Who made it.
+    /// The principal that created it.
     pub created_by: String,
     /// RFC 3339.
     pub created_at: Timestamp,
@@ -31,7 +31,7 @@ pub struct WebhookRecord {
     pub failing_since: Option<Timestamp>,
     /// Since when nothing is sent.
     pub disabled_at: Option<Timestamp>,
-    /// Why nothing is sent.
+    /// The reason for sending nothing.
     pub disabled_reason: Option<String>,
 }
 
@@ -40,7 +40,7 @@ pub struct WebhookRecord {
 pub struct NewWebhookRecord {
     /// `whsec_…`: what its messages are signed with. Shown here only.
     pub secret: String,
-    /// The webhook.
+    /// The webhook without its secret.
     #[serde(flatten)]
     pub record: WebhookRecord,
 }
@@ -50,19 +50,19 @@ pub struct NewWebhookRecord {
 pub struct WebhookDeliveryRecord {
     /// `webhook-id` of the message: the same however often it is sent.
     pub id: String,
-    /// What it tells.
+    /// The event that it reports.
     pub event: String,
     /// The run that it is about; absent: it is a ping.
     pub run: Option<String>,
     /// `open`, `delivered` or `failed`.
     pub state: String,
-    /// How often it was tried, since it was made or asked for again.
+    /// Number of tries since it was created or requested again.
     pub tries: u32,
-    /// When it is tried next; only of an open one.
+    /// Time of the next try; only of an open one.
     pub next_at: Option<Timestamp>,
-    /// When it was made.
+    /// Time of its creation.
     pub created_at: Timestamp,
-    /// When it was tried last.
+    /// Time of the last try.
     pub tried_at: Option<Timestamp>,
     /// The HTTP status of the last answer.
     pub status: Option<u16>,
@@ -70,20 +70,20 @@ pub struct WebhookDeliveryRecord {
     pub note: Option<String>,
 }
 
-/// What is posted: a message of Standard Webhooks.
+/// A posted message of Standard Webhooks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WebhookMessage {
     /// `run.created`, `run.started`, `run.ended`, `run.reopened`, `step.ended`, `approval.requested`,
     /// `approval.decided` or `ping`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// When it happened.
+    /// Time of the event.
     pub timestamp: Timestamp,
-    /// What happened.
+    /// The subject of the event.
     pub data: WebhookData,
 }
 
-/// What a message tells. What does not belong to its event is absent.
+/// Content of a message. Fields that do not belong to its event are absent.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct WebhookData {
@@ -93,16 +93,16 @@ pub struct WebhookData {
     /// The run; of all but a ping.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<WebhookRun>,
-    /// How the run (`run.ended`) or the step (`step.ended`) has ended.
+    /// Status in which the run (`run.ended`) or the step (`step.ended`) ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
     /// The step; of steps and approvals.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<WebhookStep>,
-    /// Who may answer and until when (`approval.requested`).
+    /// Users that may answer, and the time limit (`approval.requested`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<WebhookRequest>,
-    /// Who answered, and what (`approval.decided`).
+    /// The user that answered, and the answer (`approval.decided`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decision: Option<WebhookDecision>,
 }
@@ -110,51 +110,51 @@ pub struct WebhookData {
 /// The run of a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WebhookRun {
-    /// Its id.
+    /// Its id, a ULID.
     pub id: String,
     /// Name of its plan.
     pub workflow: String,
-    /// Its repository.
+    /// The repository of its workflow.
     pub repository: Option<String>,
-    /// Its commit.
+    /// The commit that it was planned at.
     pub sha: Option<String>,
-    /// Its branch.
+    /// The branch that its event named.
     pub branch: Option<String>,
-    /// The run for people; absent if the server was not told its own address (`--public-url`).
+    /// The run for people; absent if the server does not know its own address (`--public-url`).
     pub url: Option<String>,
-    /// The run in the API: whoever wants more asks there. Without `--public-url` only the path.
+    /// The run in the API, with all its details. Without `--public-url` only the path.
     pub api_url: String,
 }
 
 /// The step of a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WebhookStep {
-    /// Its id.
+    /// Its id in the plan.
     pub id: String,
-    /// How often the run has entered it, counting loops; absent for approvals.
+    /// Number of its visits, counting loops; absent for approvals.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub visit: Option<u32>,
 }
 
-/// A decision that somebody is to make.
+/// A decision that a user is to make.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WebhookRequest {
-    /// Who may answer; empty: everyone who may decide.
+    /// Users that may answer; empty: everyone with the role for decisions.
     pub approvers: Vec<String>,
     /// Approvals by different people that are needed.
     pub quorum: u32,
-    /// When waiting ends by itself.
+    /// Time at which waiting ends by itself.
     pub until: Option<Timestamp>,
-    /// Where the answer is posted; see `POST …/decision` in the API.
+    /// The address for the answer; see `POST …/decision` in the API.
     pub api_url: String,
 }
 
-/// A decision that somebody has made.
+/// A decision that a user has made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WebhookDecision {
-    /// Who.
+    /// The principal that decided.
     pub by: String,
-    /// Yes or no.
+    /// True: the step runs; false: it is rejected.
     pub approve: bool,
 }
 

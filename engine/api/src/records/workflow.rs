@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 /// A workflow at the head of its repository's default branch.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct WorkflowRecord {
-    /// The repository.
+    /// The repository of the file.
     pub repository: String,
-    /// The workflow file.
+    /// The path of the workflow file.
     pub file: String,
     /// Name of the plan.
     pub workflow: String,

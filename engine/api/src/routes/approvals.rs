@@ -16,7 +16,7 @@ use crate::{
     extract::{Caller, Json, Path, Query, run_of},
     problem::Problem,
     reading::whole,
-    records::{Page, RunRecord, told::ApprovalRecord},
+    records::{Page, RunRecord, status::ApprovalRecord},
     server::Api,
 };
 

@@ -17,11 +17,11 @@ use serde::Deserialize;
 use super::schema;
 use crate::{
     access::{Need, Role},
-    byte_range::{Wanted, wanted},
+    byte_range::{RequestedRange, wanted},
     endpoint::{Answer, Endpoint, Method, Parameter},
     extract::{Caller, Path, Query, run_of},
     problem::Problem,
-    records::kept::ArtifactRecord,
+    records::artifact::ArtifactRecord,
     server::Api,
     tagged,
 };
@@ -103,12 +103,12 @@ async fn fetch(
     Ok(response)
 }
 
-fn part(store: Store, file: &ArtifactRow, wanted: Wanted) -> Result<Response, Problem> {
+fn part(store: Store, file: &ArtifactRow, wanted: RequestedRange) -> Result<Response, Problem> {
     let total = file.bytes;
     let (status, from, to) = match wanted {
-        Wanted::Whole => (StatusCode::OK, 0, total),
-        Wanted::Part(from, to) => (StatusCode::PARTIAL_CONTENT, from, to),
-        Wanted::Nothing => {
+        RequestedRange::Whole => (StatusCode::OK, 0, total),
+        RequestedRange::Part(from, to) => (StatusCode::PARTIAL_CONTENT, from, to),
+        RequestedRange::Nothing => {
             let status = StatusCode::RANGE_NOT_SATISFIABLE;
             let problem = Problem::new(status, format!("the file has {total} bytes"));
             let mut response = problem.into_response();
@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_name_gets_out_of_its_header_or_into_a_folder() {
+    fn hostile_names_are_escaped_in_headers_and_paths() {
         for (path, name) in [
             ("dist/app.tar.gz", "filename=\"app.tar.gz\""),
             ("a\"b;c", "filename=\"a_b_c\""),

@@ -26,7 +26,7 @@ use crate::{
 /// Characters of a token; a longer one is refused unread.
 const MAX_TOKEN: usize = 256;
 
-/// What became of an answer.
+/// Outcome of an answer.
 #[derive(Debug, Serialize, JsonSchema)]
 struct CallbackRecord {
     /// `taken`, or `duplicate`: the call was answered before, and this answer changes nothing.
@@ -77,7 +77,7 @@ async fn answer(
     KnownToken { token, from }: KnownToken,
     body: Bytes,
 ) -> Result<axum::Json<CallbackRecord>, Problem> {
-    // Whatever the content type says: systems that call back send all kinds.
+    // The content type is ignored: systems that call back send all kinds.
     let output = if body.is_empty() {
         Json::Null
     } else {

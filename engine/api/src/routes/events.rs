@@ -17,7 +17,7 @@ use crate::{
     endpoint::{Answer, Endpoint, Method},
     extract::{Caller, Json, Path, Query, repo_of},
     problem::Problem,
-    records::{Page, place::DeliveryRecord},
+    records::{Page, resources::DeliveryRecord},
     server::Api,
 };
 

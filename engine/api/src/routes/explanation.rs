@@ -1,4 +1,4 @@
-//! Why a run and its steps are what they are.
+//! Explanation of the state of a run and its steps.
 
 use axum::{extract::State, routing::get};
 use jiff::tz::TimeZone;

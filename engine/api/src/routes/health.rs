@@ -24,7 +24,7 @@ use crate::{
 /// A loop of the server does not turn.
 const STANDSTILL: Code = Code::new("PLUE-C0020");
 
-/// How a server is.
+/// The state of a server.
 #[derive(Debug, Serialize, JsonSchema)]
 struct Health {
     /// `ok`.

@@ -26,7 +26,7 @@ use crate::{
     stream::{self, Follow, Frame, Live, Source, Stand},
 };
 
-/// Bytes of one answer; a longer range is cut, and the answer's headers say where.
+/// Most bytes of one answer; a longer range is cut, and the answer's headers hold the sent range.
 const MAX_BYTES: u64 = 8 * 1024 * 1024;
 /// Lines from the end at most.
 const MAX_TAIL: u64 = 100_000;

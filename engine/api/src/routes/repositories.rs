@@ -19,7 +19,7 @@ use crate::{
     endpoint::{Answer, Endpoint, Method},
     extract::{Caller, Json, Path, repo_of},
     problem::Problem,
-    records::place::{CallSecretRecord, RepoRecord},
+    records::resources::{CallSecretRecord, RepoRecord},
     removal::remove_repo,
     scope::{CALL_SECRET, hook_scope_of, is_repo_name},
     server::Api,
@@ -30,7 +30,7 @@ use crate::{
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct AllowRequest {
-    /// Its whole id.
+    /// Its whole id, 40 or 64 hex digits.
     commit: String,
 }
 
@@ -88,7 +88,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             method: Method::Post,
             path: "/api/v1/repositories/{repository}/allowed",
             need: Need::Role(Role::Maintainer),
-            summary: "Let a commit of a fork run, without secrets, after somebody has read it",
+            summary: "Let a commit of a fork run, without secrets, after a review",
             body: Some(schema::<AllowRequest>),
             answer: Answer::Nothing,
             route: || post(allow),

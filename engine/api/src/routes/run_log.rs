@@ -1,6 +1,7 @@
 //! A text in all logs of a run, some lines at a time.
 //!
-//! A request does a bounded piece of work and says where the next one goes on. Must not hold more of a
+//! A request does a bounded piece of work and returns the position for the next one. Must not hold more
+//! of a
 //! log than the store hands out at once.
 
 use std::time::Duration;
@@ -24,7 +25,7 @@ use crate::{
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// Bytes between two looks at the clock.
 const STEP_BYTES: u64 = 4 * 1024 * 1024;
-/// How long one request looks.
+/// Most time that one request searches.
 const MAX_TIME: Duration = Duration::from_secs(2);
 /// Bytes of a text.
 const MAX_TEXT: usize = 4 * 1024;
@@ -47,7 +48,7 @@ struct Search {
     cursor: Option<String>,
 }
 
-/// Where a request goes on.
+/// Position at which a request continues.
 #[derive(Debug, PartialEq, Eq)]
 struct Cursor {
     attempt: AttemptId,
@@ -104,14 +105,14 @@ async fn looked(
 ) -> Result<axum::Json<Page<RunHitRecord>>, Problem> {
     // Others wait for their turn, and not for longer than a request may take.
     let _turn = api.turn_to_search().await;
-    let begun = api.clock().mark();
+    let start = api.clock().mark();
     let (mut items, mut bytes) = (Vec::new(), 0);
     for attempt in attempts {
         let mut next = Some(place);
         while let Some(place) = next {
             let enough = items.len() >= limit
                 || bytes >= MAX_BYTES
-                || (bytes > 0 && api.clock().elapsed(begun) >= MAX_TIME);
+                || (bytes > 0 && api.clock().elapsed(start) >= MAX_TIME);
             if enough {
                 let cursor = Cursor { attempt: attempt.claim.attempt.clone(), place };
                 return Ok(axum::Json(Page { items, next: Some(cursor.text()) }));
@@ -159,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_is_read_as_it_was_written_and_nothing_else_is_one() {
+    fn cursors_round_trip_and_other_texts_are_refused() {
         for place in
             [LogPosition { byte: 7, in_line: true }, LogPosition { byte: 0, in_line: false }]
         {

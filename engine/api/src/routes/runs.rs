@@ -28,7 +28,7 @@ use crate::{
     last_run,
     problem::Problem,
     reading::{Whole, whole},
-    records::{Page, RunRecord, retry::RetriedRecord, told::StatusRecord},
+    records::{Page, RunRecord, retry::RetriedRecord, status::StatusRecord},
     server::Api,
     tagged,
 };
@@ -97,7 +97,7 @@ struct Which {
     cursor: Option<String>,
 }
 
-/// How a run is to be stopped.
+/// Options for stopping a run.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Cancel {
@@ -239,8 +239,8 @@ async fn status(
     let steps = api.store().runs().steps(&row.id).await?;
     let Whole { source, plan, run, .. } = whole(&api, &row.id).await?;
     let subject = Subject { row: &row, source: &source, plan: &plan, run: &run };
-    let told = explain::status(api.store(), steps, subject).await?;
-    tagged::json(&headers, &told)
+    let record = explain::status(api.store(), steps, subject).await?;
+    tagged::json(&headers, &record)
 }
 
 /// Runs whose id begins with a text, or the newest run.

@@ -18,7 +18,7 @@ use crate::{
     endpoint::{Answer, Endpoint, Method, Parameter},
     extract::{Caller, Json, Path, Query, repo_of},
     problem::Problem,
-    records::place::SecretRecord,
+    records::resources::SecretRecord,
     scope::{is_secret_name, scope_of},
     server::Api,
 };

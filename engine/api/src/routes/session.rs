@@ -1,7 +1,8 @@
-//! Sessions of browsers: begun with a token or a login, shown as a cookie that no script can read, and ended.
+//! Sessions of browsers: started with a token or a login, held in a cookie that no script can read, and
+//! ended.
 //!
-//! What changes something asks a session for more than its cookie, which a browser also sends when
-//! another site asks it to: the session's own word in a header, and that the request comes from here.
+//! A change of state needs more of a session than its cookie, which a browser also sends when another
+//! site asks it to: the session's own token in a header, and a request from this site.
 
 use axum::{
     extract::State,
@@ -33,11 +34,11 @@ struct SessionRecord {
     csrf: String,
     /// As journals and the audit trail name him.
     name: String,
-    /// What he may do; the highest of several roles.
+    /// The highest of the user's roles.
     role: Role,
     /// The one repository he may do it to; absent: all, or those of `grants`.
     repository: Option<String>,
-    /// Which role he has where, if it is not one in one repository or in all.
+    /// The role in each repository, if it is not one role in one repository or in all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     grants: Vec<Grant>,
     /// From then on it is refused.
@@ -89,9 +90,9 @@ async fn begin(
     shown: Shown,
 ) -> Result<Response, Problem> {
     let Shown::Token { id } = shown else {
-        return Err(Problem::bad_request("a session is begun with a token"));
+        return Err(Problem::bad_request("a session starts with a token"));
     };
-    let (secret, expires_at) = begun(&api, &caller, id).await?;
+    let (secret, expires_at) = create_session(&api, &caller, id).await?;
     let record = SessionRecord::of(&caller, &secret, expires_at);
     let mut response = (StatusCode::CREATED, axum::Json(record)).into_response();
     session::set_cookie(&mut response, &secret);
@@ -99,7 +100,7 @@ async fn begin(
 }
 
 /// Begins the session of a token: what the browser is to show, and until when.
-pub(crate) async fn begun(
+pub(crate) async fn create_session(
     api: &Api,
     caller: &Principal,
     token_id: String,
@@ -137,7 +138,7 @@ async fn end(
     Ok(response)
 }
 
-/// Ends a session.
+/// Ends a session, or the request fails.
 pub(crate) async fn ended(api: &Api, caller: &Principal, secret: &str) -> Result<(), Problem> {
     api.store().sessions().remove(&session::hash(secret)).await?;
     let subject = (caller.name.as_str(), caller.only_repo());

@@ -18,7 +18,7 @@ use crate::{
     problem::Problem,
     records::{NewTokenRecord, TokenRecord},
     server::Api,
-    token::{self, Wanted},
+    token::{self, NewToken},
 };
 
 /// Characters of a token's name.
@@ -85,7 +85,7 @@ pub(crate) async fn make_token(
     let now = api.clock().now();
     let made = token::fresh(
         api.ids(),
-        Wanted {
+        NewToken {
             name: wanted.name,
             role: wanted.role,
             repo: wanted.repository,

@@ -1,5 +1,5 @@
-//! Outgoing webhooks: who is told of what happens to runs, and what became of it. (What forges post to us
-//! is elsewhere: `/hooks/…`.)
+//! Outgoing webhooks: their URLs and the state of their messages. (Webhooks of forges are received
+//! elsewhere: `/hooks/…`.)
 
 use axum::{
     extract::State,
@@ -60,7 +60,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     };
     let add = Endpoint {
         method: Method::Post,
-        summary: "Tell a URL of events; the answer is the only place that shows the secret. \
+        summary: "Send events to a URL; the answer is the only place that shows the secret. \
                   Those of all repositories are an admin's",
         body: Some(schema::<WebhookRequest>),
         answer: Answer::Created(schema::<NewWebhookRecord>),
@@ -75,7 +75,7 @@ fn changes(one: &Endpoint) -> Vec<Endpoint> {
     vec![
         Endpoint {
             method: Method::Delete,
-            summary: "Remove a webhook with all that was to be told to it",
+            summary: "Remove a webhook with its unsent messages",
             answer: Answer::Nothing,
             route: || delete(remove),
             ..change.clone()
@@ -89,7 +89,7 @@ fn changes(one: &Endpoint) -> Vec<Endpoint> {
         },
         Endpoint {
             path: "/api/v1/webhooks/{webhook}/enable",
-            summary: "Tell a webhook again that was disabled, of what happens from now on",
+            summary: "Enable a disabled webhook, for events from now on",
             route: || post(enable),
             ..change.clone()
         },

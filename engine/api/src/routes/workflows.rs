@@ -21,11 +21,11 @@ use crate::{
     server::Api,
 };
 
-/// A requested pause.
+/// A request to pause a workflow.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PauseRequest {
-    /// Why, at most 500 characters; shown wherever the pause is.
+    /// The reason, at most 500 characters; shown with the pause.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
 }

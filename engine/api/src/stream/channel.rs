@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::{
     Follow, Frame, Source,
-    hub::{Seen, View},
+    hub::{Events, View},
 };
 use crate::server::Api;
 
@@ -58,19 +58,19 @@ impl Channel {
             // Bound first, so that the view is not held while something is awaited.
             let seen = self.view.borrow_and_update().seen(self.cursor);
             let read = match seen {
-                Seen::Frames(frames) => {
+                Events::Frames(frames) => {
                     self.ready = frames.into_iter();
                     Ok(())
                 }
-                Seen::Older(until) => self.read(until).await,
+                Events::Older(until) => self.read(until).await,
                 // Events that were there are sent, also if the server ends before the first look.
-                Seen::Unknown if !self.dry => {
+                Events::Unknown if !self.dry => {
                     self.dry = true;
                     self.read(self.cursor).await
                 }
-                Seen::Ended => return Pull::Ended,
-                Seen::Failed => return Pull::Failed,
-                Seen::Unknown | Seen::Nothing => return Pull::Nothing,
+                Events::Ended => return Pull::Ended,
+                Events::Failed => return Pull::Failed,
+                Events::Unknown | Events::Nothing => return Pull::Nothing,
             };
             if let Err(error) = read {
                 tracing::error!(%error, "failed to read events; the stream ends");

@@ -1,7 +1,7 @@
-//! Who looks for what comes: one task for each thing that is followed, however many follow it.
+//! One poller per followed resource, shared by all subscribers.
 //!
-//! It keeps the newest events for those who are up to date. Must not keep more of them than a bound,
-//! or go on when nobody follows.
+//! It holds the newest events, up to a bound, for subscribers that are up to date. Must not exceed that
+//! bound, or continue without a subscriber.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -26,7 +26,7 @@ pub(crate) struct Hub(Arc<Mutex<HashMap<String, watch::Sender<View>>>>);
 /// The newest events of something.
 #[derive(Debug, Default)]
 pub(crate) struct View {
-    /// Those with numbers up to this one are not kept; none: nobody has looked yet.
+    /// Events with numbers up to this one are not held; none before the first poll.
     behind: Option<u64>,
     frames: VecDeque<Frame>,
     bytes: usize,
@@ -41,24 +41,24 @@ enum Over {
     Failed,
 }
 
-/// What is there behind a number.
+/// Events behind a number.
 #[derive(Debug)]
-pub(crate) enum Seen {
-    /// These.
+pub(crate) enum Events {
+    /// Events that are held.
     Frames(Vec<Frame>),
     /// Perhaps something that is not kept, up to this number.
     Older(u64),
-    /// Nobody has looked yet.
+    /// The first poll has not ended.
     Unknown,
-    /// Nothing yet.
+    /// No event yet; more may come.
     Nothing,
     /// Nothing, and nothing will come.
     Ended,
-    /// Nobody knows any more.
+    /// The poller has failed.
     Failed,
 }
 
-/// What one look found.
+/// Result of one poll.
 struct Look {
     frames: Vec<Frame>,
     reach: u64,
@@ -111,7 +111,7 @@ impl Hub {
         self.lock().len()
     }
 
-    /// Forgets something that nobody follows; tells whether that is so.
+    /// Removes a resource without subscribers; returns whether it did.
     fn abandon(&self, name: &str) -> bool {
         let mut all = self.lock();
         let alone = all.get(name).is_none_or(|view| view.receiver_count() == 0);
@@ -121,7 +121,7 @@ impl Hub {
         alone
     }
 
-    /// Whoever comes from now on looks anew.
+    /// Later subscribers start a new poller.
     fn forget(&self, name: &str, view: &watch::Sender<View>) {
         let mut all = self.lock();
         if all.get(name).is_some_and(|known| known.same_channel(view)) {
@@ -137,25 +137,25 @@ impl Hub {
 // === impl View ===
 
 impl View {
-    pub(crate) fn seen(&self, cursor: u64) -> Seen {
+    pub(crate) fn seen(&self, cursor: u64) -> Events {
         let Some(behind) = self.behind else {
-            return if self.over == Over::Failed { Seen::Failed } else { Seen::Unknown };
+            return if self.over == Over::Failed { Events::Failed } else { Events::Unknown };
         };
         if cursor < behind {
-            return Seen::Older(behind);
+            return Events::Older(behind);
         }
         let from = self.frames.partition_point(|frame| frame.seq <= cursor);
         if from < self.frames.len() {
-            return Seen::Frames(self.frames.range(from..).cloned().collect());
+            return Events::Frames(self.frames.range(from..).cloned().collect());
         }
         match self.over {
-            Over::No => Seen::Nothing,
-            Over::Ended => Seen::Ended,
-            Over::Failed => Seen::Failed,
+            Over::No => Events::Nothing,
+            Over::Ended => Events::Ended,
+            Over::Failed => Events::Failed,
         }
     }
 
-    /// Takes in what a look found; tells whether that is news.
+    /// Adds the result of a poll; returns whether it holds news.
     fn take(&mut self, look: Look) -> bool {
         let news = self.behind.is_none() || !look.frames.is_empty() || look.over != Over::No;
         self.behind.get_or_insert(look.reach);
@@ -238,7 +238,7 @@ impl Watcher {
 }
 
 impl Drop for Watcher {
-    /// However its task ends: a view that nobody brings up to date is not for anybody new.
+    /// However its task ends: a view without a poller takes no new subscribers.
     fn drop(&mut self) {
         self.hub.forget(&self.name, &self.view);
     }
@@ -287,36 +287,36 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_events_are_kept_and_whoever_is_behind_them_is_told_to_read() {
+    fn a_view_holds_newest_events_within_its_bound() {
         let mut view = View::default();
-        assert!(matches!(view.seen(0), Seen::Unknown));
+        assert!(matches!(view.seen(0), Events::Unknown));
         assert!(view.take(Look { frames: Vec::new(), reach: 4, more: false, over: Over::No }));
-        assert!(matches!(view.seen(0), Seen::Older(4)));
-        assert!(matches!(view.seen(4), Seen::Nothing));
+        assert!(matches!(view.seen(0), Events::Older(4)));
+        assert!(matches!(view.seen(4), Events::Nothing));
         assert!(view.take(look_of(5..=40, 64 * 1024)));
         assert!(view.bytes <= KEPT_BYTES, "{}", view.bytes);
-        let Seen::Older(behind) = view.seen(4) else { panic!("{:?}", view.seen(4)) };
-        let Seen::Frames(frames) = view.seen(behind) else { panic!("{:?}", view.seen(behind)) };
+        let Events::Older(behind) = view.seen(4) else { panic!("{:?}", view.seen(4)) };
+        let Events::Frames(frames) = view.seen(behind) else { panic!("{:?}", view.seen(behind)) };
         let seqs: Vec<_> = frames.iter().map(|frame| frame.seq).collect();
         assert_eq!(seqs, (behind + 1..=40).collect::<Vec<_>>());
-        assert!(matches!(view.seen(40), Seen::Nothing));
+        assert!(matches!(view.seen(40), Events::Nothing));
         assert!(
             !view.take(look_of(std::iter::empty(), 0)),
             "a look that finds nothing wakes nobody"
         );
         assert!(view.take(Look { over: Over::Ended, ..look_of(41..=41, 1) }));
-        assert!(matches!(view.seen(40), Seen::Frames(_)), "what is there comes before the end");
-        assert!(matches!(view.seen(41), Seen::Ended));
+        assert!(matches!(view.seen(40), Events::Frames(_)), "what is there comes before the end");
+        assert!(matches!(view.seen(41), Events::Ended));
     }
 
     #[test]
-    fn one_event_that_is_longer_than_the_bound_is_kept() {
+    fn one_event_longer_than_the_bound_is_kept() {
         let mut view = View::default();
         view.take(look_of(std::iter::empty(), 0));
         view.take(look_of(1..=1, 2 * KEPT_BYTES));
-        assert!(matches!(view.seen(0), Seen::Frames(frames) if frames.len() == 1));
+        assert!(matches!(view.seen(0), Events::Frames(frames) if frames.len() == 1));
         view.take(look_of(2..=2, 1));
-        assert!(matches!(view.seen(0), Seen::Older(1)));
+        assert!(matches!(view.seen(0), Events::Older(1)));
     }
 
     struct Broken;
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_task_that_panics_leaves_no_view_that_nobody_brings_up_to_date() {
+    async fn panicked_tasks_leave_no_stale_view() {
         let hub = Hub::default();
         let (view, _receiver) = watch::channel(View::default());
         hub.lock().insert("a".to_owned(), view.clone());
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_follows_is_forgotten() {
+    fn views_without_subscribers_are_dropped() {
         let hub = Hub::default();
         let (view, receiver) = watch::channel(View::default());
         hub.lock().insert("a".to_owned(), view);

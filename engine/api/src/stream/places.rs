@@ -1,6 +1,6 @@
-//! How many streams there may be at a time: of one token, and of all.
+//! Limits of concurrent streams: of one token, and of all.
 //!
-//! Must not forget to give a place back: a place is given back when it is dropped.
+//! A place is given back on drop.
 
 use std::{
     collections::HashMap,
@@ -31,9 +31,9 @@ struct Taken {
     by: HashMap<Holder, usize>,
 }
 
-/// One of them.
+/// One counted stream; its drop returns the permit.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct StreamPermit {
     places: Places,
     holder: Holder,
 }
@@ -49,7 +49,7 @@ impl Places {
     ///
     /// # Errors
     /// There is none left: 503, or none for this token: 429.
-    pub(crate) fn take(&self, holder: &Holder) -> Result<Place, Problem> {
+    pub(crate) fn take(&self, holder: &Holder) -> Result<StreamPermit, Problem> {
         let mut taken = self.0.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let of_one = taken.by.get(holder).copied().unwrap_or(0);
         if of_one >= self.0.of_one {
@@ -62,11 +62,11 @@ impl Places {
         }
         taken.all += 1;
         taken.by.insert(holder.clone(), of_one + 1);
-        Ok(Place { places: self.clone(), holder: holder.clone() })
+        Ok(StreamPermit { places: self.clone(), holder: holder.clone() })
     }
 }
 
-impl Drop for Place {
+impl Drop for StreamPermit {
     fn drop(&mut self) {
         let mut taken = self.places.0.taken.lock().unwrap_or_else(PoisonError::into_inner);
         taken.all = taken.all.saturating_sub(1);

@@ -13,7 +13,7 @@ use plue_runtime::{Clock, Phase, Stop, clock::Mark};
 use super::{
     ASKED_AGAIN, Follow,
     channel::{Channel, Pull},
-    places::Place,
+    places::StreamPermit,
     response,
 };
 use crate::{limit::Holder, problem::Problem, server::Api};
@@ -53,7 +53,7 @@ struct State {
     clock: Clock,
     started: Mark,
     stop: Stop,
-    _place: Place,
+    _place: StreamPermit,
 }
 
 /// The events of the topics, until the client leaves.

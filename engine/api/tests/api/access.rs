@@ -1,4 +1,4 @@
-//! Who gets in: every route of the list, through everybody who must not.
+//! Access: every route of the list, with every caller that must be refused.
 
 use axum::http::Method;
 use plue_api::{Need, Role, endpoint, routes};
@@ -6,7 +6,9 @@ use plue_runtime::{Clock, Ids};
 use plue_store::TokenRow;
 use serde_json::json;
 
-use crate::support::{OTHER, REPO, Server, asking, create, request, started, told, watched};
+use crate::support::{
+    OTHER, REPO, Server, asking, create, create_webhook, request, started, watched,
+};
 
 fn method(of: endpoint::Method) -> Method {
     match of {
@@ -24,7 +26,7 @@ fn filled(path: &str, run: &str) -> String {
     let path = path.replace("{repository}", repo).replace("{secret}", "TOKEN");
     let hook = if run == "r1" { "w1" } else { "w2" };
     let path = path.replace("{webhook}", hook).replace("{delivery}", "msg_r1_1");
-    // What a route cannot do without.
+    // Parameters that a route requires.
     match path.rsplit('/').next() {
         Some("search") if path.contains("/attempts/") => path + "?text=x",
         Some("search" | "find") => path + "?q=x",
@@ -35,7 +37,7 @@ fn filled(path: &str, run: &str) -> String {
 }
 
 #[tokio::test]
-async fn no_route_lets_anybody_in_who_has_no_good_token() {
+async fn every_route_refuses_missing_and_bad_tokens() {
     let server = Server::start().await;
     create(&server.store, "r1", REPO).await;
     let expired = server.token(Role::Admin, None).await;
@@ -60,7 +62,7 @@ async fn no_route_lets_anybody_in_who_has_no_good_token() {
 }
 
 #[tokio::test]
-async fn no_route_lets_a_lower_role_do_what_a_higher_one_may() {
+async fn every_route_refuses_lower_roles() {
     let server = Server::start().await;
     create(&server.store, "r1", REPO).await;
     let mut refused = 0;
@@ -80,13 +82,13 @@ async fn no_route_lets_a_lower_role_do_what_a_higher_one_may() {
 }
 
 #[tokio::test]
-async fn a_token_of_another_repository_finds_nothing_and_cannot_tell_why() {
+async fn foreign_tokens_get_404_as_for_missing_runs() {
     let server = Server::start().await;
     let run = create(&server.store, "r1", REPO).await;
     started(&server.store, &run).await;
     watched(&server.store, REPO, "github", "test").await;
     asking(&server.store, "r3", REPO).await;
-    told(&server.store, "w1", Some(REPO), &["run.ended"]).await;
+    create_webhook(&server.store, "w1", Some(REPO), &["run.ended"]).await;
     let foreign = server.token(Role::Admin, Some(OTHER)).await;
     let mut listed = 0;
     for endpoint in routes::all() {
@@ -135,7 +137,7 @@ async fn a_token_of_another_repository_finds_nothing_and_cannot_tell_why() {
 }
 
 #[tokio::test]
-async fn a_token_is_made_used_and_removed_and_shown_once() {
+async fn tokens_are_created_shown_once_used_and_removed() {
     let server = Server::start().await;
     let admin = server.token(Role::Admin, None).await;
     let wanted = json!({"name": "ci", "role": "reader", "repository": REPO, "expires_in_days": 1});

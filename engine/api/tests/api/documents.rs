@@ -48,7 +48,7 @@ fn collect(value: &Json, found: &mut Vec<String>) {
 }
 
 #[test]
-fn no_two_operations_have_one_name_and_each_route_is_described() {
+fn operation_names_are_unique_and_routes_described() {
     let document = openapi::document(&routes::all());
     let paths = document["paths"].as_object().unwrap();
     let operations = paths.values().flat_map(|path| path.as_object().unwrap().values());
@@ -60,7 +60,7 @@ fn no_two_operations_have_one_name_and_each_route_is_described() {
 }
 
 #[tokio::test]
-async fn the_server_hands_out_the_document_and_its_health() {
+async fn the_server_serves_its_document_and_health() {
     let server = Server::start().await;
     let document = server.get("", "/api/v1/openapi.json").await.is(200).json();
     assert_eq!(document["openapi"], "3.1.1");

@@ -12,7 +12,7 @@ const EVENTS: &str = "/api/v1/repositories/acme%2Fapp/events";
 const DELIVERIES: &str = "/api/v1/repositories/acme%2Fapp/deliveries";
 
 #[tokio::test]
-async fn a_message_is_handed_on_with_its_key_and_who_sent_it_and_audited_once() {
+async fn messages_pass_key_and_sender_with_one_audit() {
     let server = Server::start().await;
     watched(&server.store, REPO, "github", "test").await;
     let writer = server.token(Role::Writer, Some(REPO)).await;
@@ -26,8 +26,8 @@ async fn a_message_is_handed_on_with_its_key_and_who_sent_it_and_audited_once() 
     assert_eq!(send("k").await, json!({"id": id, "new": true}));
     assert_eq!(send("k").await, json!({"id": id, "new": false}));
     let sent = server.asked.events.lock().unwrap().clone();
-    let said = format!(r#"{REPO} {id} build.done {{"n":1}} token:writer-{REPO}"#);
-    assert_eq!(sent, [said.clone(), said]);
+    let expected = format!(r#"{REPO} {id} build.done {{"n":1}} token:writer-{REPO}"#);
+    assert_eq!(sent, [expected.clone(), expected]);
     let admin = server.token(Role::Admin, None).await;
     let trail = server.get(&admin, "/api/v1/audit").await.is(200).json();
     let trail = trail["items"].as_array().unwrap();
@@ -38,7 +38,7 @@ async fn a_message_is_handed_on_with_its_key_and_who_sent_it_and_audited_once() 
 }
 
 #[tokio::test]
-async fn what_came_is_listed_by_pages_for_who_sees_the_repository() {
+async fn deliveries_are_listed_by_pages_per_repository_access() {
     let server = Server::start().await;
     watched(&server.store, REPO, "github", "test").await;
     watched(&server.store, OTHER, "github", "test").await;

@@ -1,4 +1,4 @@
-//! Requests that nobody sends by mistake.
+//! Requests that only an attacker sends.
 
 use axum::{
     body::Body,
@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::support::{REPO, Server, create, request, started, watched};
 
 #[tokio::test]
-async fn what_is_no_route_is_a_problem_and_tells_nothing() {
+async fn unknown_routes_answer_a_problem_without_details() {
     let server = Server::start().await;
     let token = server.token(Role::Admin, None).await;
     for path in
@@ -22,7 +22,7 @@ async fn what_is_no_route_is_a_problem_and_tells_nothing() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_too_long_or_no_json_is_refused() {
+async fn long_bodies_and_invalid_json_are_refused() {
     let server = Server::with(Limits { body_bytes: 1024, ..Limits::default() }).await;
     let token = server.token(Role::Writer, None).await;
     let long = json!({"repository": "x".repeat(2000), "workflow": "ci"});
@@ -38,7 +38,7 @@ async fn a_body_that_is_too_long_or_no_json_is_refused() {
 }
 
 #[tokio::test]
-async fn ids_from_strangers_are_looked_up_and_never_believed() {
+async fn ids_in_requests_are_looked_up_never_trusted() {
     let server = Server::start().await;
     watched(&server.store, REPO, "github", "ada").await;
     create(&server.store, "r1", REPO).await;
@@ -88,7 +88,7 @@ async fn usage_takes_dates() {
 }
 
 #[tokio::test]
-async fn a_body_that_never_comes_keeps_nobody_waiting() {
+async fn a_body_that_never_comes_blocks_no_request() {
     let soon = std::time::Duration::from_millis(20);
     let limits = Limits { answer_within: soon, hook_within: soon, ..Limits::default() };
     let server = Server::with(limits).await;

@@ -35,7 +35,7 @@ pub(crate) const CLIENT: &str = "plue client";
 pub(crate) const SECRET: &str = "s3cret:with colon";
 pub(crate) const SITE: &str = "http://127.0.0.1:8787";
 
-/// What a token is signed with.
+/// Signing key of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum With {
     Rsa,
@@ -72,7 +72,7 @@ pub(crate) struct Keys {
     ed: Ed25519KeyPair,
 }
 
-/// What the issuer knows and does.
+/// State of the issuer.
 pub(crate) struct Inside {
     pub(crate) address: String,
     keys: Keys,
@@ -82,12 +82,12 @@ pub(crate) struct Inside {
     pub(crate) change: Option<Change>,
     pub(crate) spoil: Option<Spoil>,
     pub(crate) configuration: Json,
-    /// How often its keys were asked for.
+    /// Number of requests for its keys.
     pub(crate) fetched: u32,
     count: u32,
 }
 
-/// An issuer.
+/// An issuer of OpenID Connect, in this process.
 #[derive(Clone)]
 pub(crate) struct FakeIssuer(pub(crate) Arc<Mutex<Inside>>);
 
@@ -148,7 +148,7 @@ impl FakeIssuer {
         Login::new(Issuer::new(settings, Clock::real()).unwrap(), rules)
     }
 
-    /// What somebody who logs in at the issuer is sent back with: the path of the callback.
+    /// Path of the callback that the issuer sends a logged-in person back with.
     pub(crate) fn authorize(&self, location: &str) -> String {
         let mut inside = self.0.lock().unwrap();
         let query = location.strip_prefix(&format!("{}/authorize?", inside.address)).unwrap();

@@ -1,4 +1,4 @@
-//! Who asks too often waits, and nobody else does.
+//! Rate limits: only the client over its limit is refused.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -34,7 +34,7 @@ fn from(address: &str, mut request: Request<Body>) -> Request<Body> {
 }
 
 #[tokio::test]
-async fn a_token_that_asks_too_often_waits_and_another_does_not() {
+async fn rate_limits_apply_per_token() {
     let server = Server::with(limits(3, 9, 9)).await;
     let (one, two) =
         (server.token(Role::Reader, None).await, server.token(Role::Writer, None).await);
@@ -49,7 +49,7 @@ async fn a_token_that_asks_too_often_waits_and_another_does_not() {
 }
 
 #[tokio::test]
-async fn bad_tokens_from_one_address_are_slowed_down_and_good_ones_are_not() {
+async fn only_bad_tokens_are_limited_per_address() {
     let server = Server::with(limits(99, 2, 9)).await;
     let good = server.token(Role::Reader, None).await;
     let ask = |address: &'static str, token: &str| {
@@ -63,7 +63,7 @@ async fn bad_tokens_from_one_address_are_slowed_down_and_good_ones_are_not() {
     ask("192.0.2.1", "nonsense").await.is(429);
     ask("192.0.2.1", &good).await.is(200);
     ask("192.0.2.2", "plue_wrong").await.is(401);
-    // Who shows nothing has failed nothing.
+    // A request without credentials is not a failed login.
     let bare = request(Method::GET, "/api/v1/whoami", None, None);
     server.send(from("192.0.2.1", bare)).await.is(401);
 }
@@ -84,9 +84,9 @@ async fn guessing_callbacks_is_slowed_down() {
 async fn only_configured_proxies_name_the_client() {
     let proxies = Proxies::new(vec!["127.0.0.0/8".parse().unwrap()]);
     let server = Server::with(Limits { proxies, ..limits(9, 1, 9) }).await;
-    let ask = |peer: &'static str, said: &'static str| {
+    let ask = |peer: &'static str, forwarded: &'static str| {
         let mut request = request(Method::GET, "/api/v1/whoami", Some("plue_wrong"), None);
-        request.headers_mut().insert("x-forwarded-for", said.parse().unwrap());
+        request.headers_mut().insert("x-forwarded-for", forwarded.parse().unwrap());
         server.send(from(peer, request))
     };
     ask("127.0.0.1", "10.9.9.9, 198.51.100.1").await.is(401);
@@ -95,9 +95,9 @@ async fn only_configured_proxies_name_the_client() {
     ask("203.0.113.5", "198.51.100.3").await.is(401);
     ask("203.0.113.5", "198.51.100.4").await.is(429);
     let server = Server::with(limits(9, 1, 9)).await;
-    let ask = |said: &'static str| {
+    let ask = |forwarded: &'static str| {
         let mut request = request(Method::GET, "/api/v1/whoami", Some("plue_wrong"), None);
-        request.headers_mut().insert("x-forwarded-for", said.parse().unwrap());
+        request.headers_mut().insert("x-forwarded-for", forwarded.parse().unwrap());
         server.send(from("127.0.0.1", request))
     };
     ask("198.51.100.1").await.is(401);
@@ -119,7 +119,7 @@ async fn the_audit_trail_names_the_client_address() {
 }
 
 #[tokio::test]
-async fn webhooks_are_limited_by_address_and_bad_ones_sooner() {
+async fn webhooks_are_limited_per_address_invalid_ones_sooner() {
     let server = Server::with(limits(9, 1, 4)).await;
     let good = post(|| async { StatusCode::ACCEPTED });
     let bad = post(|| async { StatusCode::UNAUTHORIZED });

@@ -52,11 +52,11 @@ impl Served {
     }
 
     /// All that is answered to these bytes.
-    async fn say(&self, bytes: &[u8]) -> String {
+    async fn send(&self, bytes: &[u8]) -> String {
         let mut stream = self.connect().await;
-        // The server may have heard enough before the end.
+        // The server may have received enough before the end.
         let _refused = stream.write_all(bytes).await;
-        heard(&mut stream).await
+        received(&mut stream).await
     }
 
     async fn end(self) {
@@ -65,8 +65,8 @@ impl Served {
     }
 }
 
-/// What comes until the connection ends.
-async fn heard(stream: &mut TcpStream) -> String {
+/// Everything received until the connection ends.
+async fn received(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     let mut part = [0; 4096];
     loop {
@@ -81,7 +81,7 @@ async fn heard(stream: &mut TcpStream) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_head_that_comes_byte_by_byte_or_never_ends_its_connection_and_no_other() {
+async fn slow_heads_end_their_own_connection_only() {
     let served = Served::start().await;
     let mut slow = Vec::new();
     for _ in 0..50 {
@@ -90,24 +90,24 @@ async fn a_head_that_comes_byte_by_byte_or_never_ends_its_connection_and_no_othe
         slow.push(stream);
     }
     for stream in &mut slow {
-        let answer = heard(stream).await;
+        let answer = received(stream).await;
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
     }
-    let silent = heard(&mut served.connect().await).await;
+    let silent = received(&mut served.connect().await).await;
     assert_eq!(silent, "", "who says nothing gets nothing");
-    let answer = served.say(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    let answer = served.send(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
     assert!(answer.ends_with("here"), "{answer}");
     served.end().await;
 }
 
 #[tokio::test]
-async fn heads_that_are_too_long_or_no_heads_are_refused() {
+async fn long_and_malformed_heads_are_refused() {
     let served = Served::start().await;
     let long = format!("GET / HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "a".repeat(200_000));
-    let answer = served.say(long.as_bytes()).await;
+    let answer = served.send(long.as_bytes()).await;
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
     let many: String = (0..500).map(|n| format!("x{n}: y\r\n")).collect();
-    let answer = served.say(format!("GET / HTTP/1.1\r\nhost: x\r\n{many}\r\n").as_bytes()).await;
+    let answer = served.send(format!("GET / HTTP/1.1\r\nhost: x\r\n{many}\r\n").as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
     for bad in [
         "GET / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello",
@@ -120,16 +120,16 @@ async fn heads_that_are_too_long_or_no_heads_are_refused() {
         let mut stream = served.connect().await;
         stream.write_all(bad.as_bytes()).await.unwrap();
         stream.shutdown().await.unwrap();
-        let answer = heard(&mut stream).await;
+        let answer = received(&mut stream).await;
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{bad:?}: {answer}");
     }
-    let answer = served.say(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    let answer = served.send(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
     assert!(answer.ends_with("here"), "{answer}");
     served.end().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_asks_and_never_reads_is_left_after_a_while_and_costs_a_bounded_memory() {
+async fn clients_that_never_read_are_dropped_within_bounds() {
     // Endless, and it counts what is taken out of it.
     let taken = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&taken);
@@ -153,7 +153,7 @@ async fn who_asks_and_never_reads_is_left_after_a_while_and_costs_a_bounded_memo
     let parts = taken.load(Ordering::SeqCst);
     assert!((20..20 * 256).contains(&parts), "{parts} parts of 64 KiB for 20 connections");
     for mut stream in streams {
-        let answer = heard(&mut stream).await;
+        let answer = received(&mut stream).await;
         assert!(!answer.ends_with("0\r\n\r\n"), "an endless answer has no end");
     }
 }

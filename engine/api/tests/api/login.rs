@@ -84,7 +84,7 @@ async fn trail(server: &Server) -> Vec<(String, String, Json)> {
 }
 
 #[tokio::test]
-async fn somebody_logs_in_comes_back_does_something_and_logs_out() {
+async fn a_person_logs_in_decides_and_logs_out() {
     let issuer = FakeIssuer::start().await;
     let server = Server::logging_in(issuer.login(rules())).await;
     asking(&server.store, "r1", REPO).await;
@@ -118,7 +118,7 @@ async fn somebody_logs_in_comes_back_does_something_and_logs_out() {
     for foreign in ["/api/v1/runs/r2", "/api/v1/runs?repository=acme/other"] {
         ada.get(&server, foreign).await.is(404);
     }
-    // What changes something wants the session's own word.
+    // A change of state needs the session's CSRF token.
     let decide = "/api/v1/runs/r1/steps/ask/decision";
     let csrf = ada.get(&server, "/api/v1/session").await.is(200).json()["csrf"].clone();
     for (word, status) in [(None, 403), (csrf.as_str(), 200)] {
@@ -159,7 +159,7 @@ async fn somebody_logs_in_comes_back_does_something_and_logs_out() {
 }
 
 #[tokio::test]
-async fn who_has_a_lower_role_somewhere_is_told_so_and_not_that_there_is_nothing() {
+async fn callers_with_a_lower_role_get_403() {
     let issuer = FakeIssuer::start().await;
     let rules = vec![rule("dev", Role::Writer, Some(OTHER)), rule("dev", Role::Reader, Some(REPO))];
     let server = Server::logging_in(issuer.login(rules)).await;
@@ -184,7 +184,7 @@ async fn who_has_a_lower_role_somewhere_is_told_so_and_not_that_there_is_nothing
 }
 
 #[tokio::test]
-async fn nobody_gets_in_whom_no_rule_names() {
+async fn persons_without_a_rule_are_refused() {
     let issuer = FakeIssuer::start().await;
     let server = Server::logging_in(issuer.login(vec![rule("ops", Role::Admin, None)])).await;
     let mut ada = Browser::default();
@@ -200,7 +200,7 @@ async fn nobody_gets_in_whom_no_rule_names() {
 }
 
 #[tokio::test]
-async fn a_session_loses_what_the_rules_no_longer_give() {
+async fn sessions_lose_roles_that_rules_no_longer_give() {
     let (issuer, database) = (FakeIssuer::start().await, Database::create());
     let before = Server::replica(&database.url(), issuer.login(rules())).await;
     let mut ada = Browser::default();
@@ -218,7 +218,7 @@ async fn a_session_loses_what_the_rules_no_longer_give() {
 }
 
 #[tokio::test]
-async fn a_login_that_one_replica_began_is_finished_by_another() {
+async fn a_login_started_on_one_replica_finishes_elsewhere() {
     let (issuer, database) = (FakeIssuer::start().await, Database::create());
     let one = Server::replica(&database.url(), issuer.login(rules())).await;
     let two = Server::replica(&database.url(), issuer.login(rules())).await;
@@ -236,7 +236,7 @@ async fn a_login_that_one_replica_began_is_finished_by_another() {
 }
 
 #[tokio::test]
-async fn a_state_of_another_browser_or_a_code_that_was_used_logs_nobody_in() {
+async fn foreign_states_and_used_codes_are_refused() {
     let issuer = FakeIssuer::start().await;
     let server = Server::logging_in(issuer.login(rules())).await;
     let (mut ada, mut eve) = (Browser::default(), Browser::default());
@@ -254,7 +254,7 @@ async fn a_state_of_another_browser_or_a_code_that_was_used_logs_nobody_in() {
     let code = code.split('&').next().unwrap();
     let again = eve.get(&server, &format!("/login/callback?code={code}&state={state}")).await;
     assert!(again.status == 403 && again.text().contains("invalid_grant"), "{}", again.text());
-    // A code of somebody else that nobody has used: its proof key is not Eve's.
+    // An unused code of another person: its proof key is not Eve's.
     let stolen = issuer.authorize(&ada.begin(&server, "/login").await);
     let stolen = stolen.split("code=").nth(1).unwrap().split('&').next().unwrap().to_owned();
     let eves = issuer.authorize(&eve.begin(&server, "/login").await);
@@ -270,7 +270,7 @@ async fn a_state_of_another_browser_or_a_code_that_was_used_logs_nobody_in() {
 }
 
 #[tokio::test]
-async fn nobody_is_sent_to_another_site_afterwards() {
+async fn logins_return_to_this_site_only() {
     let issuer = FakeIssuer::start().await;
     let server = Server::logging_in(issuer.login(rules())).await;
     for to in [
@@ -289,7 +289,7 @@ async fn nobody_is_sent_to_another_site_afterwards() {
 }
 
 #[tokio::test]
-async fn every_allowed_algorithm_is_verified_and_a_rotated_key_found() {
+async fn allowed_algorithms_and_rotated_keys_are_accepted() {
     let issuer = FakeIssuer::start().await;
     let server = Server::logging_in(issuer.login(rules())).await;
     for (with, alg, kid) in
@@ -356,7 +356,7 @@ const CASES: &[Case] = &[
 ];
 
 #[tokio::test]
-async fn hostile_tokens_are_refused_each_for_its_own_reason() {
+async fn hostile_tokens_are_refused_with_their_reason() {
     let issuer = FakeIssuer::start().await;
     let server = Server::logging_in(issuer.login(rules())).await;
     for (at, (change, why)) in CASES.iter().enumerate() {
@@ -373,7 +373,7 @@ async fn hostile_tokens_are_refused_each_for_its_own_reason() {
 }
 
 #[tokio::test]
-async fn a_token_that_was_changed_after_it_was_signed_is_refused() {
+async fn tokens_changed_after_signing_are_refused() {
     let issuer = FakeIssuer::start().await;
     let server = Server::logging_in(issuer.login(rules())).await;
     let spoils: [fn(String) -> String; 6] = [
@@ -392,7 +392,7 @@ async fn a_token_that_was_changed_after_it_was_signed_is_refused() {
 }
 
 #[tokio::test]
-async fn an_issuer_that_is_another_or_none_is_not_believed() {
+async fn other_or_missing_issuers_are_refused() {
     for (name, value) in [
         ("issuer", json!("https://evil.example")),
         ("token_endpoint", json!("http://evil.example/token")),
@@ -413,11 +413,11 @@ async fn an_issuer_that_is_another_or_none_is_not_believed() {
         json!(true);
     let server = Server::logging_in(issuer.login(rules())).await;
     let address = issuer.0.lock().unwrap().address.clone();
-    for (said, status) in
+    for (query, status) in
         [("", 403), ("&iss=https://evil.example", 403), (&*format!("&iss={address}"), 200)]
     {
         let mut ada = Browser::default();
         let back = issuer.authorize(&ada.begin(&server, "/login").await);
-        assert_eq!(ada.get(&server, &(back + said)).await.status, status, "{said}");
+        assert_eq!(ada.get(&server, &(back + query)).await.status, status, "{query}");
     }
 }

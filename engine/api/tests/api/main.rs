@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod artifacts;
+#[cfg(test)]
 mod documents;
 #[cfg(test)]
 mod events;
@@ -12,8 +14,6 @@ mod hostile;
 mod inbox;
 #[cfg(test)]
 mod issuer;
-#[cfg(test)]
-mod kept;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
@@ -29,7 +29,9 @@ mod operations;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
-mod place;
+mod reports;
+#[cfg(test)]
+mod resources;
 #[cfg(test)]
 mod run_page;
 #[cfg(test)]
@@ -40,8 +42,6 @@ mod sessions;
 mod streams;
 #[cfg(test)]
 mod support;
-#[cfg(test)]
-mod telling;
 #[cfg(test)]
 mod waiting;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::{
     inbox::{post, reader, word},
-    support::{OTHER, REPO, Server, create, end, started, told, watched},
+    support::{OTHER, REPO, Server, create, create_webhook, end, started, watched},
 };
 
 const EVIL: &str = "<img src=x onerror=alert(1)>";
@@ -113,7 +113,7 @@ async fn readers_of_a_repository_see_nothing_of_others() {
 #[tokio::test]
 async fn hostile_rows_stay_text_on_every_page() {
     let server = busy().await;
-    told(&server.store, "w1", None, &["run.ended"]).await;
+    create_webhook(&server.store, "w1", None, &["run.ended"]).await;
     let mut ada = reader(&server, Role::Admin, None).await;
     for (path, _, _) in PAGES.into_iter().chain([("/webhooks/out/w1", Role::Admin, true)]) {
         let page = ada.get(&server, path).await.text();

@@ -1,4 +1,4 @@
-//! The page of a run, as browsers and strangers get it.
+//! The page of a run, with and without a session.
 
 use std::sync::Arc;
 
@@ -97,7 +97,7 @@ pub(crate) async fn with_token(server: &Server, token: &str, to: &str) -> (Brows
 }
 
 #[tokio::test]
-async fn the_page_of_a_run_shows_how_it_fares_and_nothing_in_it_acts() {
+async fn run_pages_show_state_and_escape_texts() {
     let server = Server::start().await;
     failed(&server, "r1").await;
     let token = server.token(Role::Reader, Some(REPO)).await;
@@ -144,7 +144,7 @@ async fn the_page_of_a_run_follows_its_changes() {
 }
 
 #[tokio::test]
-async fn a_stranger_cannot_tell_a_run_from_none() {
+async fn anonymous_visitors_cannot_distinguish_missing_runs() {
     let server = Server::start().await;
     create(&server.store, "r1", REPO).await;
     let foreign = server.token(Role::Admin, Some(OTHER)).await;
@@ -152,18 +152,18 @@ async fn a_stranger_cannot_tell_a_run_from_none() {
     let (hidden, absent) = (eve.get(&server, "/runs/r1").await, eve.get(&server, "/runs/r2").await);
     assert_eq!((hidden.status.as_u16(), absent.status.as_u16()), (404, 404));
     assert_eq!(hidden.text().replace("r1", "r2"), absent.text());
-    let nobody = Browser::default();
+    let anonymous = Browser::default();
     for path in ["/runs/r1", "/runs/r2"] {
-        let answer = nobody.clone().get(&server, path).await;
+        let answer = anonymous.clone().get(&server, path).await;
         assert_eq!(answer.status, 401);
         let page = answer.text();
         assert!(page.contains("name=\"token\"") && !page.contains(REPO) && !page.contains("demo"));
     }
-    assert_eq!(nobody.clone().get(&server, "/runs/%22%3E%3Cb%3E").await.status, 401);
+    assert_eq!(anonymous.clone().get(&server, "/runs/%22%3E%3Cb%3E").await.status, 401);
 }
 
 #[tokio::test]
-async fn a_token_is_taken_from_our_own_form_only() {
+async fn tokens_are_accepted_from_own_forms_only() {
     let server = Server::start().await;
     let token = server.token(Role::Reader, None).await;
     assert_eq!(with_token(&server, "plue_wrong", "/runs/r1").await.1, 403);
@@ -181,12 +181,12 @@ async fn a_token_is_taken_from_our_own_form_only() {
 }
 
 #[tokio::test]
-async fn who_comes_from_a_forge_is_asked_again_by_the_page_itself() {
+async fn links_from_a_forge_reload_with_the_session() {
     let server = Server::start().await;
     create(&server.store, "r1", REPO).await;
     let token = server.token(Role::Reader, None).await;
     let (ada, _) = with_token(&server, &token, "/runs/r1").await;
-    // What a browser does with a link on another site: no `Strict` cookie.
+    // A link on another site: the browser sends no `Strict` cookie.
     let mut request = Browser::default().request(Method::GET, "/runs/r1", Body::empty());
     request.headers_mut().insert("sec-fetch-site", "cross-site".parse().unwrap());
     let answer = server.send(request).await;

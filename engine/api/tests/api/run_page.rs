@@ -161,7 +161,7 @@ async fn two_hundred_tabs_read_a_run_once() {
     fragment().await;
     let cold = server.reads.taken();
     futures::future::join_all((0..10).map(|_| fragment())).await;
-    // Who looks is asked of the database each time: a session may have ended.
+    // Each request reads the caller from the database: a session may have ended.
     let warm = server.reads.taken().div_ceil(10);
     assert!(warm < cold / 2, "{warm} of {cold}");
     started(&server.store, &run).await;

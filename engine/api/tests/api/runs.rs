@@ -15,7 +15,7 @@ fn ids(page: &Json) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn runs_are_listed_page_by_page_newest_first_and_only_those_of_the_token() {
+async fn runs_are_paged_newest_first_per_token_access() {
     let server = Server::start().await;
     for n in 1..=5 {
         create(&server.store, &format!("r{n}"), REPO).await;
@@ -37,14 +37,14 @@ async fn runs_are_listed_page_by_page_newest_first_and_only_those_of_the_token()
 }
 
 #[tokio::test]
-async fn row_1_32_a_run_its_steps_attempts_and_output_are_told() {
+async fn row_1_32_runs_are_reported_with_steps_attempts_and_output() {
     let server = Server::start().await;
     let run = create(&server.store, "r1", REPO).await;
     let claim = started(&server.store, &run).await;
     end(&server.store, &run, &claim, 2).await;
     let token = server.token(Role::Reader, None).await;
-    let told = server.get(&token, "/api/v1/runs/r1").await.is(200).json();
-    assert_eq!((&told["status"], &told["seq"]), (&json!("success"), &json!(4)));
+    let record = server.get(&token, "/api/v1/runs/r1").await.is(200).json();
+    assert_eq!((&record["status"], &record["seq"]), (&json!("success"), &json!(4)));
     let steps = server.get(&token, "/api/v1/runs/r1/steps").await.is(200).json();
     assert_eq!((&steps[0]["step"], &steps[0]["output"]), (&json!("build"), &json!("done")));
     let attempts = server.get(&token, "/api/v1/runs/r1/attempts").await.is(200).json();
@@ -54,7 +54,7 @@ async fn row_1_32_a_run_its_steps_attempts_and_output_are_told() {
 }
 
 #[tokio::test]
-async fn a_request_with_a_key_makes_one_run_however_often_it_comes() {
+async fn repeated_idempotency_keys_create_one_run() {
     let server = Server::start().await;
     let token = server.token(Role::Writer, Some(REPO)).await;
     let wanted = json!({"repository": REPO, "workflow": "ci", "inputs": {"n": 1}});
@@ -77,7 +77,7 @@ async fn a_request_with_a_key_makes_one_run_however_often_it_comes() {
 }
 
 #[tokio::test]
-async fn a_run_that_cannot_be_made_says_why() {
+async fn refused_runs_report_the_reason() {
     let server = Server::start().await;
     let token = server.token(Role::Writer, None).await;
     let missing = json!({"repository": REPO, "workflow": "missing"});
@@ -89,7 +89,7 @@ async fn a_run_that_cannot_be_made_says_why() {
 }
 
 #[tokio::test]
-async fn a_run_is_stopped_once_it_is_asked_for_and_not_after_its_end() {
+async fn cancel_requests_count_once_before_the_end() {
     let server = Server::start().await;
     let run = create(&server.store, "r1", REPO).await;
     let claim = started(&server.store, &run).await;
@@ -105,7 +105,7 @@ async fn a_run_is_stopped_once_it_is_asked_for_and_not_after_its_end() {
 }
 
 #[tokio::test]
-async fn a_log_is_read_by_byte_by_line_from_its_end_and_searched() {
+async fn logs_are_read_by_ranges_and_searched() {
     let server = Server::start().await;
     let run = create(&server.store, "r1", REPO).await;
     let claim = started(&server.store, &run).await;
@@ -139,7 +139,7 @@ async fn a_log_is_read_by_byte_by_line_from_its_end_and_searched() {
 }
 
 #[tokio::test]
-async fn the_plan_of_a_run_is_its_hashed_bytes_and_need_not_be_sent_twice() {
+async fn plans_are_served_as_hashed_bytes_and_cached() {
     let server = Server::start().await;
     create(&server.store, "r1", REPO).await;
     let token = server.token(Role::Reader, None).await;

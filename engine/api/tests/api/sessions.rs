@@ -1,4 +1,4 @@
-//! Sessions of browsers: begun with a token, believed only from their own pages, ended.
+//! Sessions of browsers: started with a token, accepted only from this site's pages, ended.
 
 use axum::{
     body::Body,
@@ -46,15 +46,15 @@ impl Browser {
 }
 
 #[tokio::test]
-async fn a_session_may_what_its_token_may_until_it_ends() {
+async fn sessions_have_the_rights_of_their_token() {
     let server = Server::start().await;
     create(&server.store, "r1", REPO).await;
     let token = server.token(Role::Reader, Some(REPO)).await;
     let browser = Browser::begin(&server, &token).await;
     let who = browser.ask(&server, Method::GET, "/api/v1/whoami", false).await.is(200).json();
     assert_eq!((&who["role"], &who["repository"]), (&json!("reader"), &json!(REPO)));
-    let told = browser.ask(&server, Method::GET, PATH, false).await.is(200).json();
-    assert_eq!(told["csrf"], browser.csrf, "a page that was loaded again asks for it");
+    let session = browser.ask(&server, Method::GET, PATH, false).await.is(200).json();
+    assert_eq!(session["csrf"], browser.csrf, "a page that was loaded again asks for it");
     let cancel = "/api/v1/runs/r1/cancel";
     let body = Some(json!({}));
     server.send(browser.request(Method::POST, cancel, true, body)).await.is(403);
@@ -99,7 +99,7 @@ async fn no_change_is_made_for_a_cookie_alone() {
 }
 
 #[tokio::test]
-async fn a_session_ends_with_its_token_and_is_begun_by_a_token_only() {
+async fn sessions_start_and_end_with_a_token() {
     let server = Server::start().await;
     let token = server.token(Role::Reader, None).await;
     let browser = Browser::begin(&server, &token).await;
@@ -109,6 +109,6 @@ async fn a_session_ends_with_its_token_and_is_begun_by_a_token_only() {
     let row = server.store.tokens().list().await.unwrap().pop().unwrap();
     server.store.tokens().remove(&row.id).await.unwrap();
     browser.ask(&server, Method::GET, PATH, false).await.is(401);
-    let stranger = Browser { cookie: "__Host-plue=0123456789".to_owned(), csrf: String::new() };
-    stranger.ask(&server, Method::GET, PATH, false).await.is(401);
+    let unknown = Browser { cookie: "__Host-plue=0123456789".to_owned(), csrf: String::new() };
+    unknown.ask(&server, Method::GET, PATH, false).await.is(401);
 }

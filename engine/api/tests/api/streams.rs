@@ -50,19 +50,19 @@ async fn read(
 }
 
 #[tokio::test]
-async fn a_stream_tells_what_was_and_what_comes_and_then_that_it_is_over() {
+async fn streams_replay_past_events_then_follow_and_end() {
     let server = Server::start().await;
     let run = create(&server.store, "r1", REPO).await;
     let claim = started(&server.store, &run).await;
     let follow = read(&server, "/api/v1/runs/r1/events", None, usize::MAX);
     let (events, ()) = tokio::join!(follow, end(&server.store, &run, &claim, 2));
-    let told: Vec<_> = events.iter().map(|(name, id, _)| (name.as_str(), id.as_str())).collect();
-    assert_eq!(told, [("fact", "1"), ("fact", "2"), ("fact", "3"), ("fact", "4"), ("end", "")]);
+    let names: Vec<_> = events.iter().map(|(name, id, _)| (name.as_str(), id.as_str())).collect();
+    assert_eq!(names, [("fact", "1"), ("fact", "2"), ("fact", "3"), ("fact", "4"), ("end", "")]);
     assert_eq!(events[0].2["fact"]["fact"], "run_created");
 }
 
 #[tokio::test]
-async fn a_log_goes_on_behind_what_the_client_has_and_nothing_is_doubled() {
+async fn log_streams_resume_without_repeated_bytes() {
     let server = Server::start().await;
     let run = create(&server.store, "r1", REPO).await;
     let claim = started(&server.store, &run).await;
@@ -109,17 +109,17 @@ async fn open(server: &Server, token: &str, path: &str) -> BodyDataStream {
     response.into_body().into_data_stream()
 }
 
-/// Reads a stream until it has said a text.
-async fn hear(stream: &mut BodyDataStream, text: &str) {
-    let mut heard = String::new();
-    while !heard.contains(text) {
-        let bytes = stream.next().await.unwrap_or_else(|| panic!("it ended: {heard}")).unwrap();
-        heard.push_str(std::str::from_utf8(&bytes).unwrap());
+/// Reads a stream until it holds a text.
+async fn read_until(stream: &mut BodyDataStream, text: &str) {
+    let mut received = String::new();
+    while !received.contains(text) {
+        let bytes = stream.next().await.unwrap_or_else(|| panic!("it ended: {received}")).unwrap();
+        received.push_str(std::str::from_utf8(&bytes).unwrap());
     }
 }
 
 #[tokio::test]
-async fn two_thousand_streams_are_one_look_at_the_database() {
+async fn two_thousand_streams_share_one_poller() {
     const STREAMS: usize = 2_000;
     let rates = plue_api::limit::Rates {
         token: plue_api::rate::Rate { burst: 10_000, every: std::time::Duration::from_millis(1) },
@@ -136,23 +136,23 @@ async fn two_thousand_streams_are_one_look_at_the_database() {
         let (path, first) =
             if n % 2 == 0 { (log, "one") } else { ("/api/v1/runs/r1/events", "\nid: 3") };
         let mut stream = open(&server, &token, path).await;
-        hear(&mut stream, first).await;
+        read_until(&mut stream, first).await;
         streams.push(stream);
     }
     server.reads.taken();
     for (seq, line) in [(3, "two"), (4, "three")] {
         print(&server.store, &claim, seq, line.as_bytes()).await;
-        join_all(streams.iter_mut().step_by(2).map(|stream| hear(stream, line))).await;
+        join_all(streams.iter_mut().step_by(2).map(|stream| read_until(stream, line))).await;
     }
     end(&server.store, &run, &claim, 5).await;
-    join_all(streams.iter_mut().map(|stream| hear(stream, "event: end"))).await;
+    join_all(streams.iter_mut().map(|stream| read_until(stream, "event: end"))).await;
     // For each of three changes: two things that are followed, how far each is, what is new in it.
     let reads = server.reads.taken();
     assert!(reads <= 40, "{reads} questions for {STREAMS} streams");
 }
 
 #[tokio::test]
-async fn streams_are_counted_for_a_token_and_for_all_and_given_back() {
+async fn stream_limits_hold_per_token_and_overall() {
     let limits = Limits { streams: 3, streams_of_token: 2, ..Limits::default() };
     let server = Server::with(limits).await;
     create(&server.store, "r1", REPO).await;
@@ -168,7 +168,7 @@ async fn streams_are_counted_for_a_token_and_for_all_and_given_back() {
     assert_eq!(refused.headers["retry-after"], "5");
     let refused = again(&other).await.is(503);
     assert_eq!(refused.headers["retry-after"], "5");
-    // Who only asks is answered all the same.
+    // Requests without a stream are still answered.
     server.get(&one, "/api/v1/runs/r1").await.is(200);
     drop(streams.remove(0));
     streams.push(open(&server, &other, path).await);
@@ -178,13 +178,13 @@ async fn streams_are_counted_for_a_token_and_for_all_and_given_back() {
 }
 
 #[tokio::test]
-async fn what_is_followed_no_more_is_looked_at_no_more() {
+async fn polling_stops_with_the_last_subscriber() {
     let soon = std::time::Duration::from_millis(1);
     let server = Server::with(Limits { heartbeat: soon, ..Limits::default() }).await;
     create(&server.store, "r1", REPO).await;
     let token = server.token(Role::Reader, None).await;
     let mut stream = open(&server, &token, "/api/v1/runs/r1/events").await;
-    hear(&mut stream, "run_created").await;
+    read_until(&mut stream, "run_created").await;
     assert_eq!(server.tasks.running(), 1);
     drop(stream);
     while server.tasks.running() > 0 {
@@ -193,7 +193,7 @@ async fn what_is_followed_no_more_is_looked_at_no_more() {
 }
 
 #[tokio::test]
-async fn who_comes_late_to_a_long_log_reads_all_of_it_in_order() {
+async fn late_subscribers_read_long_logs_in_order() {
     let server = Server::start().await;
     let run = create(&server.store, "r1", REPO).await;
     let claim = started(&server.store, &run).await;

@@ -23,7 +23,7 @@ use plue_api::{
     records::retry::RestoredFiles,
     router,
     server::Parts,
-    token::{self, Wanted},
+    token::{self, NewToken},
 };
 use plue_flow::{
     AttemptStatus, Awaited, Fact, Input, Run, RunStatus, RunView, StepStatus, StepView,
@@ -50,7 +50,7 @@ use zeroize::Zeroizing;
 pub(crate) const REPO: &str = "acme/app";
 pub(crate) const OTHER: &str = "acme/other";
 
-/// A server.
+/// The API in this process, with a database of its own.
 pub(crate) struct Server {
     pub(crate) router: Router,
     pub(crate) api: Api,
@@ -68,7 +68,7 @@ pub(crate) struct Server {
 pub(crate) struct Reads(AtomicUsize);
 
 impl Reads {
-    /// How many there were since the last call.
+    /// Number of reads since the last call.
     pub(crate) fn taken(&self) -> usize {
         self.0.swap(0, Ordering::SeqCst)
     }
@@ -85,7 +85,6 @@ impl Probe for Reads {
     }
 }
 
-/// An answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -215,10 +214,10 @@ impl Commands for Recorder {
         by: String,
     ) -> BoxFuture<'_, Result<EventReceipt, CommandError>> {
         let id = id.unwrap_or_else(|| "fresh".to_owned());
-        let said = format!("{repo} {id} {} {} {by}", event.topic, event.payload);
+        let expected = format!("{repo} {id} {} {} {by}", event.topic, event.payload);
         let mut sent = self.events.lock().unwrap();
         let new = !sent.iter().any(|one| one.contains(&id));
-        sent.push(said);
+        sent.push(expected);
         async move { Ok(EventReceipt { id, new }) }.boxed()
     }
 
@@ -247,7 +246,7 @@ impl Commands for Recorder {
             }
             let id = Ids::random().text();
             let events: Vec<&str> = asked.events.iter().map(String::as_str).collect();
-            told(&self.store, &id, asked.repository.as_deref(), &events).await;
+            create_webhook(&self.store, &id, asked.repository.as_deref(), &events).await;
             Ok(MadeWebhook { id, secret: "whsec_one".to_owned() })
         }
         .boxed()
@@ -272,8 +271,8 @@ impl Commands for Recorder {
     }
 }
 
-/// An outgoing webhook.
-pub(crate) async fn told(store: &Store, id: &str, repo: Option<&str>, events: &[&str]) {
+/// Adds an outgoing webhook.
+pub(crate) async fn create_webhook(store: &Store, id: &str, repo: Option<&str>, events: &[&str]) {
     let row = WebhookRow {
         id: id.to_owned(),
         url: "https://hooks.example/plue".to_owned(),
@@ -289,7 +288,7 @@ pub(crate) async fn told(store: &Store, id: &str, repo: Option<&str>, events: &[
     assert!(store.webhooks().add(&row).await.unwrap());
 }
 
-/// A watched repository.
+/// Adds a watched repository.
 pub(crate) async fn watched(store: &Store, name: &str, forge: &str, by: &str) {
     let row = RepoRow {
         name: name.to_owned(),
@@ -412,7 +411,7 @@ impl Server {
         Self { router, api, store, shutdown, tasks, watchdog, asked, reads, _directory: directory }
     }
 
-    /// A token.
+    /// Creates a token for the tests.
     pub(crate) async fn token(&self, role: Role, repo: Option<&str>) -> String {
         let name = format!("{}-{}", role.as_str(), repo.unwrap_or("all"));
         self.named_token(&name, role, repo).await
@@ -420,7 +419,7 @@ impl Server {
 
     /// A token of this name.
     pub(crate) async fn named_token(&self, name: &str, role: Role, repo: Option<&str>) -> String {
-        let wanted = Wanted {
+        let wanted = NewToken {
             name: name.to_owned(),
             role,
             repo: repo.map(str::to_owned),

@@ -1,4 +1,4 @@
-//! What runs wait for: decisions, callbacks, and a run told as a whole.
+//! Waits of runs: decisions, callbacks, and the whole record of a run.
 
 use axum::{
     body::Body,
@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::support::{OTHER, REPO, Server, asking, create, request};
 
 #[tokio::test]
-async fn decisions_that_runs_wait_for_are_listed_page_by_page() {
+async fn pending_decisions_are_listed_by_pages() {
     let server = Server::start().await;
     create(&server.store, "r0", REPO).await;
     for run in ["r1", "r2", "r3"] {
@@ -30,7 +30,7 @@ async fn decisions_that_runs_wait_for_are_listed_page_by_page() {
 }
 
 #[tokio::test]
-async fn who_decides_is_the_name_of_the_token_and_the_trail_has_it() {
+async fn decisions_are_audited_under_the_token_name() {
     let server = Server::start().await;
     asking(&server.store, "r1", REPO).await;
     let token = server.token(Role::Maintainer, None).await;
@@ -52,7 +52,7 @@ async fn who_decides_is_the_name_of_the_token_and_the_trail_has_it() {
 }
 
 #[tokio::test]
-async fn a_callback_needs_its_token_and_nothing_else_and_counts_once() {
+async fn callbacks_need_only_their_token_and_count_once() {
     let server = Server::start().await;
     create(&server.store, "r1", REPO).await;
     let post = |token: &str, body: &'static str| {
@@ -76,19 +76,19 @@ async fn a_callback_needs_its_token_and_nothing_else_and_counts_once() {
 }
 
 #[tokio::test]
-async fn a_run_is_told_as_a_whole_and_need_not_be_sent_twice() {
+async fn run_records_are_whole_and_cacheable() {
     let server = Server::start().await;
     asking(&server.store, "r1", REPO).await;
     let token = server.token(Role::Reader, None).await;
     let path = "/api/v1/runs/r1/status";
     let answer = server.get(&token, path).await.is(200);
-    let told = answer.json();
-    assert_eq!((&told["run"]["id"], &told["event"]["actor"]), (&json!("r1"), &json!("grace")));
+    let record = answer.json();
+    assert_eq!((&record["run"]["id"], &record["event"]["actor"]), (&json!("r1"), &json!("grace")));
     assert_eq!(
-        (&told["steps"][0]["step"], &told["steps"][0]["status"]),
+        (&record["steps"][0]["step"], &record["steps"][0]["status"]),
         (&"ask".into(), &"waiting".into())
     );
-    assert_eq!(told["waiting"][0]["approvers"], json!(["ada"]));
+    assert_eq!(record["waiting"][0]["approvers"], json!(["ada"]));
     for path in [path, "/api/v1/runs/r1", "/api/v1/runs/r1/steps", "/api/v1/runs/r1/attempts"] {
         let tag = server.get(&token, path).await.is(200).headers["etag"].clone();
         let mut again = request(Method::GET, path, Some(&token), None);
@@ -114,12 +114,12 @@ async fn a_tag_changes_with_the_run() {
 }
 
 #[tokio::test]
-async fn a_run_is_found_by_the_beginning_of_its_id_or_as_the_last() {
+async fn runs_are_found_by_prefix_or_as_last() {
     let server = Server::start().await;
     for run in ["ra1", "ra2", "rb1"] {
         create(&server.store, run, REPO).await;
     }
-    // Those that the token may not see take nobody's place.
+    // Runs that the token may not see do not count against the page.
     for run in ["rb2", "rb3", "rc1"] {
         create(&server.store, run, OTHER).await;
     }
@@ -140,7 +140,7 @@ async fn a_run_is_found_by_the_beginning_of_its_id_or_as_the_last() {
 }
 
 #[tokio::test]
-async fn a_run_again_is_one_run_for_a_key_and_only_of_what_one_may_see() {
+async fn reruns_are_idempotent_and_limited_to_visible_runs() {
     let server = Server::start().await;
     create(&server.store, "r1", REPO).await;
     let token = server.token(Role::Writer, Some(REPO)).await;

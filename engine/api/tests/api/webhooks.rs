@@ -5,12 +5,12 @@ use plue_api::{Role, openapi, routes};
 use plue_store::webhook::{DeliveryState, EVENTS};
 use serde_json::json;
 
-use crate::support::{OTHER, REPO, Server, create, request, told, watched};
+use crate::support::{OTHER, REPO, Server, create, create_webhook, request, watched};
 
 const ALL: &str = "/api/v1/webhooks";
 
 #[tokio::test]
-async fn a_webhook_is_made_shown_once_with_its_secret_rotated_and_removed() {
+async fn webhooks_are_created_rotated_and_removed() {
     let server = Server::start().await;
     watched(&server.store, REPO, "github", "test").await;
     let token = server.token(Role::Maintainer, Some(REPO)).await;
@@ -41,7 +41,7 @@ async fn a_webhook_of_all_repositories_is_an_admins() {
     let server = Server::start().await;
     watched(&server.store, REPO, "github", "test").await;
     watched(&server.store, OTHER, "github", "test").await;
-    told(&server.store, "all", None, &["run.ended"]).await;
+    create_webhook(&server.store, "all", None, &["run.ended"]).await;
     let wanted = json!({"url": "https://hooks.example", "events": ["run.ended"]});
     for (role, repo) in [(Role::Maintainer, None), (Role::Admin, Some(REPO))] {
         let token = server.token(role, repo).await;
@@ -67,7 +67,7 @@ async fn a_webhook_of_all_repositories_is_an_admins() {
 }
 
 #[tokio::test]
-async fn what_is_no_webhook_is_refused_with_what_is_wrong() {
+async fn invalid_webhooks_are_refused_with_reasons() {
     let server = Server::start().await;
     let admin = server.token(Role::Admin, None).await;
     let fine = json!({"url": "https://hooks.example", "events": ["run.ended"]});
@@ -93,7 +93,7 @@ async fn what_is_no_webhook_is_refused_with_what_is_wrong() {
 async fn deliveries_are_listed_tried_and_sent_again() {
     let server = Server::start().await;
     let store = &server.store;
-    told(store, "w", None, &EVENTS).await;
+    create_webhook(store, "w", None, &EVENTS).await;
     for run in ["r1", "r2", "r3"] {
         create(store, run, REPO).await;
     }

@@ -114,7 +114,7 @@ async fn runs_are_started_from_the_form() {
 /// A report of a pull request whose plan waits.
 async fn reported(server: &Server, repo: &str) {
     let found = diff(&plan("make", &[]), &plan(EVIL, &["DEPLOY"]));
-    let entry = |name: &str, fate: Json, change: Json| json!({"file": ".plue.py", "name": name, "fate": fate, "change": change});
+    let entry = |name: &str, outcome: Json, change: Json| json!({"file": ".plue.py", "name": name, "fate": outcome, "change": change});
     let content = json!({
         "is_pull_request": true,
         "plans": [

@@ -37,7 +37,7 @@ pub enum Error {
 /// Writes the whole database into a new file.
 ///
 /// # Errors
-/// `pg_dump` is not there, or says no.
+/// `pg_dump` is missing, or fails.
 pub fn dump(url: &str, target: &Path) -> Result<(), Error> {
     let mut command = tool("pg_dump", url)?;
     command.args(["--format=custom", "--no-owner", "--no-privileges", "--file"]).arg(target);
@@ -47,7 +47,7 @@ pub fn dump(url: &str, target: &Path) -> Result<(), Error> {
 /// Puts a dump into an empty database, all of it or nothing.
 ///
 /// # Errors
-/// `pg_restore` is not there, or says no.
+/// `pg_restore` is missing, or fails.
 pub fn restore(url: &str, dump: &Path) -> Result<(), Error> {
     let mut command = tool("pg_restore", url)?;
     command.args(["--no-owner", "--no-privileges", "--single-transaction"]).arg(dump);

@@ -34,7 +34,7 @@ const FREE_GROWTH: u64 = 64 * 1024 * 1024;
 pub struct Checked {
     /// The run in it.
     pub run: RunId,
-    /// What it says of itself.
+    /// The list of its entries.
     pub manifest: Manifest,
     /// SHA-256 of the manifest.
     pub seal: String,
@@ -146,7 +146,7 @@ fn compare(manifest: &Manifest, found: &BTreeMap<String, (String, u64)>) -> Resu
     if let Some((name, _)) =
         manifest.entries.iter().find(|(name, what)| found.get(*name) != Some(what))
     {
-        return Err(Error::Bad(format!("{name} is missing or not what the manifest says")));
+        return Err(Error::Bad(format!("{name} is missing or differs from the manifest")));
     }
     if found.len() != manifest.entries.len() {
         return Err(bad("it has parts that the manifest does not know"));
@@ -210,7 +210,7 @@ fn rows(table: &str, run: &RunId, content: &[u8]) -> Result<Vec<Vec<Cell>>, Erro
     }
 }
 
-/// What the columns alone do not tell: a plan is what its hash says, and a run has ended.
+/// Rules beyond the columns: a plan has its hash, and a run has ended.
 fn is_sound(table: &str, row: &[Cell]) -> bool {
     match (table, row) {
         ("plan", [Cell::Text(hash), _, Cell::Bytes(canonical), _]) => {
@@ -227,7 +227,7 @@ fn is_sound(table: &str, row: &[Cell]) -> bool {
     }
 }
 
-/// Stores what is in a checked file. A run that an earlier import left unfinished is begun anew.
+/// Stores what is in a checked file. A run that an earlier import left unfinished is started again.
 ///
 /// # Errors
 /// The run is there already ([`Error::Refused`]); the file has changed; the database.

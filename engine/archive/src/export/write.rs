@@ -30,14 +30,14 @@ struct Archive<W: Write> {
     entries: BTreeMap<String, (String, u64)>,
 }
 
-/// What was written.
+/// Summary of a written file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
-    /// Entries.
+    /// Number of written entries.
     pub entries: usize,
     /// Bytes before compression.
     pub bytes: u64,
-    /// What was not there any more.
+    /// Content that has expired since.
     pub missing: Vec<String>,
 }
 
@@ -125,7 +125,7 @@ impl<W: Write> Archive<W> {
         Ok(missing)
     }
 
-    /// A blob, once; tells whether it is there.
+    /// A blob, once; returns whether it exists.
     async fn blob(&mut self, store: &Store, blob: &BlobHash) -> Result<bool, Error> {
         let name = format!("blobs/{blob}");
         if self.entries.contains_key(&name) {

@@ -1,6 +1,6 @@
 //! The end of an attached run on the terminal: last lines of failed steps, notes, the result.
 
-use plue_api::records::{StepRecord, test_results::TestsRecord, told::StatusRecord};
+use plue_api::records::{StepRecord, status::StatusRecord, test_results::TestsRecord};
 use plue_client::Client;
 use plue_flow::{AttemptStatus, RunStatus, StepStatus};
 use plue_plan::{RunId, StepId};

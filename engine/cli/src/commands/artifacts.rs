@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use plue_api::records::kept::ArtifactRecord;
+use plue_api::records::artifact::ArtifactRecord;
 use plue_client::Client;
 use plue_runtime::ConfinedDir;
 use plue_wire::outputs::path_bytes;

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use plue_api::{commands::DecisionRequest, records::told::CallRecord};
+use plue_api::{commands::DecisionRequest, records::status::CallRecord};
 use plue_plan::RunId;
 use plue_runtime::Clock;
 use plue_store::Store;

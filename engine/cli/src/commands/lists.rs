@@ -4,8 +4,8 @@
 use clap::{Args, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
 use plue_api::records::{
-    place::{PoolRecord, RunnerRecord, ScheduleRecord, UsageRecord},
-    told::ApprovalRecord,
+    resources::{PoolRecord, RunnerRecord, ScheduleRecord, UsageRecord},
+    status::ApprovalRecord,
 };
 use plue_client::UsageQuery;
 use plue_runtime::Clock;

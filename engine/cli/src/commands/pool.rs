@@ -1,7 +1,7 @@
 //! `plue pool`: pools of pods of a server.
 
 use clap::{Args, Subcommand};
-use plue_api::records::{place::PoolRecord, runner::ScaleRequest};
+use plue_api::records::{resources::PoolRecord, runner::ScaleRequest};
 
 use crate::{
     app::App,

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use plue_api::{commands::RerunRequest, records::told::StatusRecord};
+use plue_api::{commands::RerunRequest, records::status::StatusRecord};
 use plue_executor::Loaded;
 use plue_plan::RunId;
 use plue_runtime::Ids;

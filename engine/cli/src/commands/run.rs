@@ -12,7 +12,7 @@ use plue_executor::{
 };
 use plue_plan::{RunId, StepId};
 use plue_planner::session::{Opening, Planned, Selection, WarmCache};
-use plue_runtime::{Clock, Phase, Shutdown, Tasks, together::beside};
+use plue_runtime::{Clock, Phase, Shutdown, Tasks, together::run_with};
 use serde_json::json;
 
 use super::runs::report_left;
@@ -140,7 +140,7 @@ async fn run_planned(
     let exit = match &todo {
         None => driven.await?,
         Some(todo) => {
-            let exit = beside(driven, todo.keep(engine.store(), &run)).await;
+            let exit = run_with(driven, todo.keep(engine.store(), &run)).await;
             todo.update(engine.store(), &run).await;
             exit?
         }

@@ -1,7 +1,7 @@
 //! `plue runner`: machines of yours as runners of a server.
 
 use clap::{Args, Subcommand};
-use plue_api::records::{place::RunnerRecord, runner::RegistrationTokenRequest};
+use plue_api::records::{resources::RunnerRecord, runner::RegistrationTokenRequest};
 
 use crate::{
     app::App,

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use plue_api::records::{
+    status::{CallRecord, CauseRecord, WaitKind},
     test_results::TestsRecord,
-    told::{CallRecord, CauseRecord, WaitKind},
 };
 use plue_client::Client;
 use plue_flow::{RunStatus, StepStatus};

@@ -1,6 +1,6 @@
 //! The records of `plue event`.
 
-use plue_api::records::place::DeliveryRecord;
+use plue_api::records::resources::DeliveryRecord;
 use plue_forge::Reading;
 use plue_plan::{
     Diagnostic, Event,

@@ -2,9 +2,9 @@
 //!
 //! Must not hold a token, except in the one record that is printed when it is made.
 
-pub use plue_api::records::place::RepoRecord;
-use plue_api::records::place::{PoolRecord, RunnerRecord, ScheduleRecord, UsageRecord};
-use plue_api::records::told::ApprovalRecord;
+pub use plue_api::records::resources::RepoRecord;
+use plue_api::records::resources::{PoolRecord, RunnerRecord, ScheduleRecord, UsageRecord};
+use plue_api::records::status::ApprovalRecord;
 use plue_api::records::webhook::{WebhookDeliveryRecord, WebhookMessage, WebhookRecord};
 use plue_api::records::workflow::WorkflowRecord;
 use plue_api::records::{AuditRecord, TokenRecord};

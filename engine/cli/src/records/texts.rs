@@ -2,7 +2,7 @@
 //!
 //! Must not hold the text of a secret.
 
-pub use plue_api::records::place::SecretRecord;
+pub use plue_api::records::resources::SecretRecord;
 use plue_plan::{
     Diagnostic,
     schema::{Published, of},

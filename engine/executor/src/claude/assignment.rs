@@ -224,10 +224,10 @@ impl Pinned {
 
     /// A prompt file, with the partials it may include.
     pub(super) fn file(&self, name: &str) -> Result<(PromptFile, Partials), String> {
-        let said = |found: Vec<Diagnostic>| words(name, &found);
+        let refused = |found: Vec<Diagnostic>| words(name, &found);
         let text = self.text("prompt", name).ok_or_else(|| format!("no prompt `{name}`"))?;
-        let parsed = PromptFile::parse(&text.0, &text.1).map_err(said)?;
-        Ok((parsed, self.partials().map_err(said)?))
+        let parsed = PromptFile::parse(&text.0, &text.1).map_err(refused)?;
+        Ok((parsed, self.partials().map_err(refused)?))
     }
 
     pub(super) fn role(&self, name: &str) -> Result<Role, String> {

@@ -79,7 +79,6 @@ struct Link {
 /// The owner of a budget.
 #[derive(Debug, Clone)]
 enum Owner {
-    /// A subagent.
     Agent(String),
     Step(String),
     Run,
@@ -463,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn agents_below_a_step_draw_from_their_slices_first() {
+    fn subagents_draw_from_their_slices_first() {
         let attempt = AttemptId::new("r1:ask:1:1");
         let slice = |id: AttemptId, usd, tokens| Slice {
             id,
@@ -517,17 +516,17 @@ mod tests {
     }
 
     #[test]
-    fn refusals_name_the_limit_and_how_to_raise_it() {
+    fn refusals_name_the_limit_and_the_remedy() {
         let chain = chain(&budgets(), "2026-11-23T10:00:00Z");
         let dollars = |dollars: f64| PicoUsd::from_usd(dollars).unwrap();
         let spent = Spent { spent: dollars(4.5).0, reserved: dollars(0.25).0 };
         let most = CallCeiling { cost: dollars(0.5), tokens: 7 };
-        let said = |at: usize| match chain[at].refusal(dollars(5.0).0, spent, most) {
+        let refusal_of = |at: usize| match chain[at].refusal(dollars(5.0).0, spent, most) {
             Input::Unpaid(message) => message,
             other => panic!("{other:?}"),
         };
         assert_eq!(
-            said(4),
+            refusal_of(4),
             "the budget of the workflow `Site \"A\"` in 2026-11 is $5.0000: $4.5000 are spent, $0.2500 are \
              reserved for other calls, and the next call may cost $0.5000; raise \
              `claude.workflow_budget_month` in the configuration of plue, or wait for the next month (UTC)"
@@ -540,7 +539,7 @@ mod tests {
             (9, ["the organisation acme in 2026-11-23 is", "`claude.organisation_budget_day`"]),
         ] {
             for word in words {
-                assert!(said(at).contains(word), "{}", said(at));
+                assert!(refusal_of(at).contains(word), "{}", refusal_of(at));
             }
         }
     }

@@ -24,7 +24,6 @@ use crate::driver::AgentChildren;
 /// The longest execution of one tool call.
 pub(super) const TOOL_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
-/// See the module.
 pub(crate) struct AgentTools {
     pub(crate) orders: mpsc::Sender<AgentMessage>,
     pub(crate) results: mpsc::Receiver<ToolResult>,

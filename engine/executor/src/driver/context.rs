@@ -50,7 +50,7 @@ pub(crate) struct RunContext {
     pub(crate) time: MonotonicClock,
 }
 
-/// When a driver leaves its run before the end.
+/// Conditions under which a driver leaves its run before the end.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct DriveMode {
     /// Leave the run as soon as it only waits for answers from outside.
@@ -78,7 +78,7 @@ impl RunContext {
 
     pub(crate) fn performer(&self, step: &StepId) -> Performer {
         let has_claude = self.claude().is_some();
-        self.step(step).map_or(Performer::Nobody, |step| performer(&step.action, has_claude))
+        self.step(step).map_or(Performer::None, |step| performer(&step.action, has_claude))
     }
 
     /// Whether a step has no attempt row, because the engine performs it and the journal has it all.

@@ -46,7 +46,7 @@ impl Driver {
             }
         };
         let drains = driving.hand_over && context.stop.phase() < Phase::Draining;
-        let next_loss = self.runners.losses().next_due(clock);
+        let next_loss = self.runners.lost_attempts().next_due(clock);
         let loss_due = async {
             match next_loss {
                 Some(pause) => clock.sleep(pause).await,
@@ -73,7 +73,7 @@ impl Driver {
             }
             Some(message) = agent_message => Ok(self.agent_message(message).await),
             event = self.runners.next() => self.runner_events(event).await,
-            () = loss_due => Ok(self.runners.losses().take_due(clock)),
+            () = loss_due => Ok(self.runners.lost_attempts().take_due(clock)),
             () = tick => Ok(vec![Incoming::plain(Input::Tick)]),
             () = clock.sleep(until_poll) => Ok(Vec::new()),
         }
@@ -130,7 +130,7 @@ impl Driver {
             self.runner_event(event, &mut incoming).await?;
             next = if incoming.len() < COALESCE { self.runners.try_next() } else { None };
         }
-        Ok(self.runners.bound_losses(self.ledger.run(), incoming))
+        Ok(self.runners.bound_lost(self.ledger.run(), incoming))
     }
 
     async fn runner_event(

@@ -26,7 +26,6 @@ mod commit_batch;
 mod crash_guard;
 mod metrics;
 
-/// See the module.
 pub(crate) struct Ledger {
     context: Arc<RunContext>,
     lease: Arc<DriverLease>,

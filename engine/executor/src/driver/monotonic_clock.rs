@@ -8,7 +8,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use plue_runtime::{Clock, clock::Mark};
 
-/// See the module.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MonotonicClock {
     clock: Clock,

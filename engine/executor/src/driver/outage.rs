@@ -13,7 +13,7 @@ use crate::error::Error;
 
 /// The shortest pause before the store is tried again.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-/// The longest pause.
+/// The longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Times in a row that others may advance the run first.
 const MAX_OVERTAKEN: u32 = 100;

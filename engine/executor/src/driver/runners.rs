@@ -39,7 +39,6 @@ mod scheduling;
 /// Bytes of secrets in one message; a frame holds twice as many.
 const MAX_MASK_BYTES: usize = plue_wire::runner::MAX_FRAME_BYTES / 2;
 
-/// See the module.
 pub(crate) struct Runners {
     context: Arc<RunContext>,
     leased: Option<LeasedRunner>,
@@ -286,11 +285,11 @@ impl Runners {
     }
 
     /// See [`LostAttempts::bound`].
-    pub(crate) fn bound_losses(&mut self, run: &Run, incoming: Vec<Incoming>) -> Vec<Incoming> {
+    pub(crate) fn bound_lost(&mut self, run: &Run, incoming: Vec<Incoming>) -> Vec<Incoming> {
         self.lost.bound(run, incoming, self.context.shared.clock)
     }
 
-    pub(crate) fn losses(&mut self) -> &mut LostAttempts {
+    pub(crate) fn lost_attempts(&mut self) -> &mut LostAttempts {
         &mut self.lost
     }
 }

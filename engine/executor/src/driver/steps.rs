@@ -33,7 +33,6 @@ mod forge;
 /// Inputs of tasks in flight to one driver.
 const RESULT_QUEUE: usize = 64;
 
-/// See the module.
 pub(crate) struct EngineSteps {
     context: Arc<RunContext>,
     sender: mpsc::Sender<Input>,

@@ -162,14 +162,14 @@ impl Capacity {
         if names.is_subset(&self.labels) { None } else { Selector::new(names) }
     }
 
-    /// Whether a runner can have the step now, together with the steps `beside`.
+    /// Whether a runner can have the step now, together with the steps `running`.
     ///
     /// # Errors
     /// A text for people: the missing resource. It changes only if another resource is missing.
     pub fn admit<'s>(
         &self,
         (plan, step): (&Plan, &Step),
-        beside: impl Iterator<Item = &'s Step>,
+        running: impl Iterator<Item = &'s Step>,
     ) -> Result<(), String> {
         let request = ResourceRequest::of(plan, step);
         let pool = request.pool.as_deref().unwrap_or(DEFAULT_POOL);
@@ -194,10 +194,10 @@ impl Capacity {
                 Some(_) => {}
             }
         }
-        let beside: Vec<ResourceRequest> =
-            beside.map(|step| ResourceRequest::of(plan, step)).collect();
+        let running: Vec<ResourceRequest> =
+            running.map(|step| ResourceRequest::of(plan, step)).collect();
         for (name, asked) in &request.amounts {
-            let used: u128 = beside
+            let used: u128 = running
                 .iter()
                 .filter_map(|request| request.amounts.get(name))
                 .map(|used| used.milli)

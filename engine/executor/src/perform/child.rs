@@ -269,17 +269,17 @@ pub(crate) fn outcome(child: &Loaded) -> (Outcome, Json) {
         let (code, rest) = plue_llm::codes::limit(&reason)?;
         Some((code, format!(": step `{}`: {rest}", step.step)))
     });
-    let said = |what: &str| match &limit {
+    let failure = |what: &str| match &limit {
         Some((code, why)) => format!("{code}: child run {} {what}{why}", run.id()),
         None => format!("child run {} {what}{why}", run.id()),
     };
     let outcome = match view.status {
         RunStatus::Success => Outcome::Success,
         RunStatus::TimedOut => Outcome::TimedOut,
-        RunStatus::Cancelled => Outcome::Failed { message: said("was cancelled") },
-        RunStatus::Failed => Outcome::Failed { message: said("failed") },
+        RunStatus::Cancelled => Outcome::Failed { message: failure("was cancelled") },
+        RunStatus::Failed => Outcome::Failed { message: failure("failed") },
         RunStatus::Queued | RunStatus::Running | RunStatus::Waiting => {
-            Outcome::Infra { message: said("has not ended") }
+            Outcome::Infra { message: failure("has not ended") }
         }
     };
     let output = run.outputs().cloned().unwrap_or(Json::Null);

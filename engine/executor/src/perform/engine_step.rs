@@ -15,7 +15,7 @@ pub(crate) enum Performer {
     /// A task of this engine.
     Engine,
     /// The attempt is refused.
-    Nobody,
+    None,
 }
 
 /// The performer of steps of this kind, in an engine with or without a key for Claude.
@@ -26,7 +26,7 @@ pub(crate) fn performer(action: &Action, has_claude: bool) -> Performer {
         Action::Approval(_) | Action::Wait(_) => Performer::Outside,
         Action::Workflow(_) | Action::Call(_) => Performer::Engine,
         Action::Plugin(plugin) if plugin.plugin == FORGE => Performer::Engine,
-        Action::Llm(_) | Action::Negotiate(_) | Action::Plugin(_) => Performer::Nobody,
+        Action::Llm(_) | Action::Negotiate(_) | Action::Plugin(_) => Performer::None,
     }
 }
 
@@ -75,8 +75,8 @@ mod tests {
             Action::Workflow(plue_plan::action::Workflow::default()),
         ];
         for action in actions {
-            let nobody = performer(&action, false) == Performer::Nobody;
-            assert_eq!(refusal(&action, false).is_some(), nobody, "{}", action.kind());
+            let no_performer = performer(&action, false) == Performer::None;
+            assert_eq!(refusal(&action, false).is_some(), no_performer, "{}", action.kind());
         }
     }
 }

@@ -89,7 +89,6 @@ pub trait ForgeWriter: Send + Sync + std::fmt::Debug {
     fn apply(&self, change: ForgeChange) -> ForgeApplying;
 }
 
-/// A checked step.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Proposed {
     pub(crate) change: ForgeChange,

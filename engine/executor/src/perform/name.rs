@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn names_without_a_value_say_why() {
+    fn names_without_a_value_have_a_reason() {
         let why = named(Value::template("v${inputs.tag.major}"), &json!({"tag": "1"}));
         assert!(why.unwrap_err().contains("major"));
         let empty = named(Value::template("${inputs.tag}"), &json!({"tag": " "}));

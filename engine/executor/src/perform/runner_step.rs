@@ -38,7 +38,10 @@ pub(crate) fn assignment(
         claim,
         run: run.clone(),
         step: step.id.clone(),
-        program: beside(with_servers(program(&step.action, &env.args)?, env.mcp), env.services),
+        program: with_services(
+            with_servers(program(&step.action, &env.args)?, env.mcp),
+            env.services,
+        ),
         env: env.plain,
         secrets: env.secrets,
         cwd: step.options.cwd.clone(),
@@ -102,7 +105,7 @@ fn with_servers(program: Program, servers: Vec<McpServer>) -> Program {
     program
 }
 
-fn beside(program: Program, services: Vec<Service>) -> Program {
+fn with_services(program: Program, services: Vec<Service>) -> Program {
     if services.is_empty() {
         return program;
     }

@@ -30,7 +30,7 @@ pub(crate) fn begin(
         Action::Wait(wait) => match (&wait.duration, wait.event.as_deref()) {
             (Some(length), _) => (Awaited::Time, Some(later(now, length)?)),
             (None, Some(trigger)) => awaited_trigger(trigger, now, timeout)?,
-            (None, None) => return Err("it says neither how long nor for what".to_owned()),
+            (None, None) => return Err("it names neither a duration nor an event".to_owned()),
         },
         Action::Bash(_)
         | Action::Python(_)
@@ -151,7 +151,7 @@ mod tests {
         Step::new("w", Action::Wait(wait))
     }
 
-    fn begun(step: &Step) -> Result<(Awaited, Option<String>), String> {
+    fn started(step: &Step) -> Result<(Awaited, Option<String>), String> {
         match begin(step, &AttemptId::new("r:w:1:1"), &Scope::new(), now())? {
             Input::Waits { what, until, .. } => Ok((what, until.map(|at| at.to_string()))),
             other => panic!("{other:?}"),
@@ -161,35 +161,35 @@ mod tests {
     #[test]
     fn a_duration_ends_at_its_second() {
         let until = Some("2026-03-29T02:00:00Z".to_owned());
-        assert_eq!(begun(&wait_for(None, Some("1h30m"))), Ok((Awaited::Time, until)));
+        assert_eq!(started(&wait_for(None, Some("1h30m"))), Ok((Awaited::Time, until)));
     }
 
     /// Berlin goes from 2:00 to 3:00 that night: 2:30 does not exist.
     #[test]
-    fn a_schedule_ends_at_its_next_tick_over_a_change_of_the_clock() {
+    fn schedule_waits_end_across_clock_changes() {
         let schedule = Trigger::Schedule {
             cron: "30 2 * * *".to_owned(),
             tz: "Europe/Berlin".to_owned(),
             misfire: Default::default(),
         };
         let until = Some("2026-03-29T01:00:00Z".to_owned());
-        assert_eq!(begun(&wait_for(Some(schedule), None)), Ok((Awaited::Time, until)));
+        assert_eq!(started(&wait_for(Some(schedule), None)), Ok((Awaited::Time, until)));
     }
 
     #[test]
-    fn a_push_cannot_be_waited_for_and_says_what_can() {
+    fn push_waits_are_refused_with_alternatives() {
         let push = Trigger::Push {
             branches: Vec::new(),
             tags: Vec::new(),
             paths: Vec::new(),
             paths_ignore: Vec::new(),
         };
-        let refused = begun(&wait_for(Some(push), None)).unwrap_err();
+        let refused = started(&wait_for(Some(push), None)).unwrap_err();
         assert!(refused.contains("topic"), "{refused}");
     }
 
     #[test]
-    fn the_message_of_an_approval_is_rendered_and_its_timeout_counts_from_now() {
+    fn approval_messages_are_rendered_timeouts_start_now() {
         let mut step = Step::new(
             "ask",
             Action::Approval(Approval {

@@ -29,7 +29,7 @@ const OWN: [&str; 8] = [
 pub struct Request<'a> {
     /// HTTP method, such as `GET`.
     pub method: &'a str,
-    /// Parsed address.
+    /// The parsed address of the request.
     pub target: &'a Target,
     /// By name. May hold secrets: never logged.
     pub headers: &'a BTreeMap<String, String>,
@@ -40,7 +40,7 @@ pub struct Request<'a> {
 /// An answer with a bounded body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answered {
-    /// HTTP status code.
+    /// The status code of HTTP.
     pub status: u16,
     /// The header `Retry-After`, unparsed.
     pub retry_after: Option<String>,

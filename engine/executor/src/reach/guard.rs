@@ -12,7 +12,7 @@ enum Allowed {
     Network(IpAddr, u8),
 }
 
-/// An invalid exception.
+/// An exception of the configuration that is neither an address nor a network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is neither a host, an address nor a network")]
 pub struct BadEntry(pub String);

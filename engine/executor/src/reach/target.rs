@@ -1,4 +1,4 @@
-//! An address that somebody else chose, read strictly; and the addresses that its host has.
+//! An address from an untrusted source, read strictly; and the addresses that its host has.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

@@ -53,10 +53,10 @@ fn with(name: &str) -> Scenario {
 fn unchanged(name: &str, database: &Database, fault: (FaultPoint, usize, Fault)) {
     let scenario = with(name);
     let (expected, ..) = run(&scenario, database, None).unwrap();
-    let told = format!("{fault:?}");
+    let place = format!("{fault:?}");
     let (left, _, hit) = run(&scenario, database, Some(fault)).unwrap();
-    assert!(hit, "{told} did not happen");
-    assert_eq!(left, expected, "{told}");
+    assert!(hit, "{place} did not happen");
+    assert_eq!(left, expected, "{place}");
 }
 
 /// A world, in a runtime whose clock jumps.
@@ -226,8 +226,8 @@ on_each_database! {
                 let mut trouble = handle.trouble();
                 world.clock.sleep(Duration::from_millis(after)).await;
                 running.stand.goes_away();
-                let told = trouble.wait_for(Option::is_some).await.unwrap().clone();
-                assert!(told.is_some(), "who attends the run is told");
+                let obstacle = trouble.wait_for(Option::is_some).await.unwrap().clone();
+                assert!(obstacle.is_some(), "the run reports its obstacle");
                 world.clock.sleep(Duration::from_secs(60)).await;
                 running.stand.comes_back();
                 assert_eq!(handle.wait().await.unwrap(), RunStatus::Success);
@@ -309,7 +309,7 @@ on_each_database! {
                 assert_eq!(world.left(&run).await.unwrap(), expected);
             });
         }
-        // Nobody can tell a clock that was set from an hour in which nobody was there.
+        // A changed clock looks like an hour without an engine.
         in_a_world(database, Points::new(None), async |world| {
             let (_, status) = world.restarted(with("retry").plan(), 1).await;
             assert_eq!(status, RunStatus::TimedOut, "a run may take an hour");
@@ -327,7 +327,7 @@ on_each_database! {
             world.runners.cut_all();
             assert_eq!(drive(&second, &run).await.wait().await.unwrap(), RunStatus::Success);
             let left = world.left(&run).await.unwrap();
-            first.stand.goes_on();
+            first.stand.continues();
             came_back(database, handle.wait().await);
             assert_eq!(world.left(&run).await.unwrap(), left);
         });
@@ -336,7 +336,7 @@ on_each_database! {
 
 /// Without root and without a disk that is really full; `plue` with one: the crash suite of plue-e2e.
 #[test]
-fn failure_case_20_a_database_without_room_ends_the_drive_and_the_next_one_loses_nothing() {
+fn failure_case_20_full_databases_end_the_drive_without_loss() {
     let directory = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let database = runtime.block_on(template(directory.path()));
@@ -375,7 +375,7 @@ fn one_step(run: String) -> Plan {
     serde_json::from_value(plan).unwrap()
 }
 
-/// What a run of one of the two leaves.
+/// Expected rest of either run.
 fn every_line() -> Left {
     let text: String = (0..150).map(|n| format!("line {n} of many\n")).collect();
     let attempt = "RUN:a:1:1".to_owned();
@@ -401,7 +401,7 @@ fn clocks_jump(database: &Database, runner: i64, engine: i64) -> (Left, Vec<Dura
     in_a_world(database, Points::new(None), async |world| {
         let run = world.submit(serde_json::from_value(steps).unwrap()).await;
         let running = world.engine().await;
-        let begun = world.clock.mark();
+        let start = world.clock.mark();
         let handle = drive(&running, &run).await;
         // Forth while the retry is due, back while the wait goes on.
         for (after, sign) in [(1, 1), (9, -1)] {
@@ -411,22 +411,22 @@ fn clocks_jump(database: &Database, runner: i64, engine: i64) -> (Left, Vec<Dura
             world.turn_clock(sign * engine);
         }
         assert_eq!(handle.wait().await.unwrap(), RunStatus::Success);
-        let took = world.clock.elapsed(begun);
+        let took = world.clock.elapsed(start);
         let times = world.journal_times(&run).await;
         assert!(times.is_sorted(), "time runs back in the journal: {times:?}");
-        let told = times.last().unwrap().duration_since(times[0]).unsigned_abs();
+        let span = times.last().unwrap().duration_since(times[0]).unsigned_abs();
         let whole_seconds = |took: Duration| Duration::from_secs(took.as_secs());
-        (world.left(&run).await.unwrap(), vec![whole_seconds(took), whole_seconds(told)])
+        (world.left(&run).await.unwrap(), vec![whole_seconds(took), whole_seconds(span)])
     })
 }
 
-/// What an engine says that stood still while another one went on with its run: on a shared database the
-/// run is not its own any more.
-fn came_back(database: &Database, said: Result<RunStatus, plue_executor::Error>) {
-    match (database, said) {
+/// An engine that stood still while another one took over its run: on a shared database it has lost the
+/// run.
+fn came_back(database: &Database, result: Result<RunStatus, plue_executor::Error>) {
+    match (database, result) {
         (Database::File(_), Ok(RunStatus::Success))
         | (Database::Server(_), Err(plue_executor::Error::Superseded { .. })) => {}
-        (_, said) => panic!("{said:?}"),
+        (_, result) => panic!("{result:?}"),
     }
 }
 
@@ -444,14 +444,14 @@ fn zombie(database: &Database, afterwards: bool) {
         let handle = drive(&first, &run).await;
         world.clock.sleep(Duration::from_secs(1)).await;
         first.stand.stands_still();
-        // Its directory is gone, so nobody can adopt the runner; but it lives, out of reach.
+        // Its directory is gone, so no engine can adopt the runner; but it lives, out of reach.
         world.lose_runner_directories();
         let second = world.engine().await;
         let again = drive(&second, &run).await;
         let wait = if afterwards { Duration::from_secs(20) } else { Duration::from_secs(2) };
         world.clock.sleep(wait).await;
         assert_eq!(again.is_over(), afterwards);
-        first.stand.goes_on();
+        first.stand.continues();
         world.runners.accustom(Habits::default());
         let (one, other) = tokio::join!(again.wait(), handle.wait());
         assert_eq!(one.unwrap(), RunStatus::Success);

@@ -16,14 +16,14 @@ use super::world::{Database, World, template};
 const AGENTS: usize = 12;
 /// Those that work at the same time, between the first and the last.
 const PARALLEL: usize = 6;
-/// How long each works.
+/// Duration of each agent's work.
 const WORK: Duration = Duration::from_millis(50);
 /// The most that a transition may add.
 const MAX_OVERHEAD: Duration = Duration::from_millis(100);
 /// Runs with a fault.
 const FAULTY_RUNS: usize = 200;
 
-/// The parents of an agent: one first, six beside each other, then a chain.
+/// The parents of an agent: one first, six in parallel, then a chain.
 fn parents(agent: usize) -> Vec<usize> {
     match agent {
         0 => Vec::new(),
@@ -62,9 +62,9 @@ fn run(database: &Database, points: Points) -> (RunStatus, Duration, Vec<FaultPo
     runtime.block_on(async {
         let world = World::new(database, points);
         let run = world.submit(plan()).await;
-        let begun = world.clock.mark();
+        let start = world.clock.mark();
         let status = world.drive(&run, None).await;
-        let took = world.clock.elapsed(begun);
+        let took = world.clock.elapsed(start);
         let left = world.left(&run).await.unwrap();
         for agent in 0..AGENTS {
             let log = &left.logs[&format!("RUN:a{agent}:1:1")]["Stdout"];
@@ -79,7 +79,7 @@ fn run(database: &Database, points: Points) -> (RunStatus, Duration, Vec<FaultPo
 fn no_transition_waits(database: &Database) {
     let (status, took, places) = run(database, Points::new(None));
     assert_eq!(status, RunStatus::Success);
-    // The first, those beside each other, then the rest one after the other.
+    // The first, the parallel ones, then the rest one after the other.
     let depth = u32::try_from(2 + AGENTS - PARALLEL - 1).unwrap();
     let overhead = took.saturating_sub(WORK * depth);
     println!("{took:?}, of which {overhead:?} between steps");
@@ -90,20 +90,20 @@ fn no_transition_waits(database: &Database) {
 }
 
 #[test]
-fn row_2_26_twelve_agents_hand_over_without_waiting_for_a_timer() {
+fn row_2_26_twelve_agents_hand_over_without_timers() {
     let directory = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     no_transition_waits(&runtime.block_on(template(directory.path())));
 }
 
 #[test]
-fn row_2_26_twelve_agents_hand_over_without_waiting_for_a_timer_on_postgres() {
+fn row_2_26_twelve_agents_hand_over_without_timers_on_postgres() {
     let server = Server::create();
     no_transition_waits(&Database::Server(server.url()));
 }
 
 #[test]
-fn row_2_26_two_hundred_runs_with_faults_all_end_and_lose_nothing() {
+fn row_2_26_two_hundred_runs_with_faults_lose_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let database = runtime.block_on(template(directory.path()));

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     plan: Json,
-    /// Somebody cancels it so many milliseconds after its start.
+    /// Milliseconds from the start to a cancel request.
     pub(crate) cancel_after_ms: Option<u64>,
     pub(crate) ends: RunStatus,
 }

@@ -1,4 +1,4 @@
-//! The sweep: one undisturbed run tells the places and the end; then one run per place and fault.
+//! The sweep: one undisturbed run yields the places and the end; then one run per place and fault.
 
 use std::collections::BTreeMap;
 
@@ -56,13 +56,13 @@ fn differs(fault: Fault, expected: &Left, found: &Left) -> bool {
 /// Every place of a scenario, every fault that fits it.
 fn sweep(scenario: &Scenario, database: &Database) {
     let clock = plue_runtime::Clock::real();
-    let begun = clock.mark();
+    let start = clock.mark();
     let (expected, places, _) = run(scenario, database, None).expect(scenario.name);
     let (mut runs, mut hits) = (0, 0);
     let mut wrong = Vec::new();
     for (at, place) in places.iter().enumerate() {
         for fault in Fault::ALL.iter().copied().filter(|fault| fault.fits(place)) {
-            let told = format!("{}: {fault:?} at {at}, {place}", scenario.name);
+            let case = format!("{}: {fault:?} at {at}, {place}", scenario.name);
             let before = places.iter().take(at).filter(|earlier| *earlier == place).count();
             let disturbance = Some((place.clone(), before, fault));
             runs += 1;
@@ -70,15 +70,15 @@ fn sweep(scenario: &Scenario, database: &Database) {
                 Ok(Ok((left, _, hit))) => {
                     hits += u32::from(hit);
                     if differs(fault, &expected, &left) {
-                        wrong.push(format!("{told}: {left:#?}"));
+                        wrong.push(format!("{case}: {left:#?}"));
                     }
                 }
-                Ok(Err(text)) => wrong.push(format!("{told}: {text}")),
-                Err(_) => wrong.push(format!("{told}: panicked")),
+                Ok(Err(text)) => wrong.push(format!("{case}: {text}")),
+                Err(_) => wrong.push(format!("{case}: panicked")),
             }
         }
     }
-    let took = clock.elapsed(begun);
+    let took = clock.elapsed(start);
     println!("{}: {} places, {runs} runs, {hits} faults, {took:?}", scenario.name, places.len());
     let count = wrong.len();
     wrong.truncate(12);

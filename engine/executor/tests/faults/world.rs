@@ -1,5 +1,5 @@
 //! A world that is made for one run: a store, an engine (or several, one after the other), scripted
-//! runners, and a clock that nobody waits for.
+//! runners, and a simulated clock.
 
 use std::{
     collections::BTreeMap,
@@ -30,7 +30,7 @@ use plue_testkit::faults::{
 /// Longest simulated time of a run before it counts as stuck.
 const PATIENCE: Duration = Duration::from_secs(2 * 3_600);
 
-/// What is left of a run: everything that must not depend on what went wrong on the way.
+/// Rest of a run: everything that must not depend on the faults.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Left {
     pub(crate) status: String,
@@ -117,7 +117,7 @@ impl World {
         self.ahead_us.fetch_add(hours * 3_600_000_000, Ordering::Relaxed);
     }
 
-    /// What engines keep of runners on the disk is gone.
+    /// Removes the engines' records of runners from the disk.
     pub(crate) fn lose_runner_directories(&self) {
         std::fs::remove_dir_all(self.directory.path().join("runners")).unwrap();
     }
@@ -168,20 +168,20 @@ impl World {
 
     /// Drives a run to its end, with a new engine whenever one dies.
     pub(crate) async fn drive(&self, run: &RunId, cancel_after_ms: Option<u64>) -> RunStatus {
-        let begun = self.clock.mark();
+        let start = self.clock.mark();
         let to_cancel = cancel_after_ms.map(Duration::from_millis);
         let mut asked = false;
         loop {
             let Running { engine, stand } = self.engine().await;
-            let attended = async {
+            let ended_drive = async {
                 let mut handle = begin(&engine, run).await;
                 let canceller = handle.canceller();
-                let left = to_cancel.map(|at| at.saturating_sub(self.clock.elapsed(begun)));
+                let left = to_cancel.map(|at| at.saturating_sub(self.clock.elapsed(start)));
                 if let Some(left) = left.filter(|_| !asked) {
                     tokio::select! {
                         ended = handle.ended() => return ended,
                         () = self.clock.sleep(left) => {
-                            // Who asks tells the store: a request must outlive the engine.
+                            // The request goes to the store: a request must outlive the engine.
                             let request = plue_store::CancelRequest { by: "test".to_owned(), kill: false };
                             let store = self.store().await;
                             let _stands = hold_the_clock(&self.tasks);
@@ -193,11 +193,11 @@ impl World {
                 }
                 handle.wait().await
             };
-            let attended = tokio::time::timeout(PATIENCE, attended);
+            let ended_drive = tokio::time::timeout(PATIENCE, ended_drive);
             tokio::select! {
                 biased;
                 () = stand.died() => {}
-                ended = attended => return ended.expect("the run is stuck").unwrap(),
+                ended = ended_drive => return ended.expect("the run is stuck").unwrap(),
             }
         }
     }
@@ -211,21 +211,21 @@ impl World {
         self.clock.sleep(Duration::from_millis(100)).await;
         first.stand.die();
         self.turn_clock(hours);
-        let begun = self.clock.mark();
+        let start = self.clock.mark();
         let status = self.drive(&run, None).await;
-        assert!(self.clock.elapsed(begun) < Duration::from_secs(60));
+        assert!(self.clock.elapsed(start) < Duration::from_secs(60));
         let times = self.journal_times(&run).await;
         assert!(times.is_sorted(), "time runs back in the journal: {times:?}");
         (run, status)
     }
 
-    /// How often a runner said who it is.
+    /// Number of greetings of runners.
     pub(crate) fn hellos(&self) -> usize {
         let hello = FaultPoint::FromRunner("Hello");
         self.points.seen().iter().filter(|at| **at == hello).count()
     }
 
-    /// What is left, after the one checker has looked at it.
+    /// Rest of the run, checked.
     pub(crate) async fn left(&self, run: &RunId) -> Result<Left, String> {
         let _stands = hold_the_clock(&self.tasks);
         let store = self.store().await;
@@ -273,11 +273,11 @@ pub(crate) async fn begin(engine: &Engine, run: &RunId) -> RunHandle {
     }
 }
 
-/// Where worlds have their store.
+/// Database of a world.
 pub(crate) enum Database {
     /// A file that is copied.
     File(std::path::PathBuf),
-    /// A server.
+    /// A Postgres, by its URL.
     Server(String),
 }
 

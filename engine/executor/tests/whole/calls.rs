@@ -90,7 +90,7 @@ async fn world() -> World {
 }
 
 #[tokio::test]
-async fn an_answer_is_the_output_and_the_request_carries_key_and_secret() {
+async fn answers_are_outputs_requests_carry_key_and_secret() {
     let world = world().await;
     let server = Server::start(vec![response("200 OK", "application/json", r#"{"n":3}"#)]).await;
     let (run, status) = world.run(vec![call(&server.address, Some(json!({"a": 1})), false)]).await;
@@ -124,7 +124,7 @@ async fn answers_that_repeat_a_secret_are_masked() {
 }
 
 #[tokio::test]
-async fn an_error_of_the_server_fails_the_step_and_is_tried_again_with_the_same_key() {
+async fn server_errors_are_retried_with_the_same_key() {
     let world = world().await;
     let responses =
         vec![response("503 Busy", "text/plain", "later"), response("200 OK", "text/plain", "now")];
@@ -142,7 +142,7 @@ async fn an_error_of_the_server_fails_the_step_and_is_tried_again_with_the_same_
 }
 
 #[tokio::test]
-async fn a_call_to_an_address_that_is_not_public_is_refused_without_being_made() {
+async fn calls_to_private_addresses_are_refused() {
     let world = world().await;
     let (run, status) = world.run(vec![call("http://127.0.0.2:9/", None, false)]).await;
     assert_eq!(status, RunStatus::Failed);
@@ -151,7 +151,7 @@ async fn a_call_to_an_address_that_is_not_public_is_refused_without_being_made()
 }
 
 #[tokio::test]
-async fn a_redirect_cannot_lead_to_an_address_that_is_not_public() {
+async fn redirects_to_private_addresses_are_refused() {
     let world = world().await;
     let server = Server::start(vec![redirect("http://169.254.169.254/latest/meta-data")]).await;
     let (run, status) = world.run(vec![call(&server.address, None, false)]).await;
@@ -161,7 +161,7 @@ async fn a_redirect_cannot_lead_to_an_address_that_is_not_public() {
 }
 
 #[tokio::test]
-async fn however_a_call_is_bent_it_is_refused_with_a_code_and_not_made() {
+async fn malformed_calls_are_refused_with_a_code() {
     let world = world().await;
     let server = Server::start(vec![redirect("http://user:word@127.0.0.1:9/")]).await;
     let port = server.address.rsplit(':').next().unwrap();
@@ -191,7 +191,7 @@ async fn however_a_call_is_bent_it_is_refused_with_a_code_and_not_made() {
 }
 
 #[tokio::test]
-async fn a_redirect_to_another_party_takes_no_headers_along() {
+async fn redirects_to_other_hosts_drop_headers() {
     let world = world().await;
     let there = Server::start(vec![response("200 OK", "text/plain", "there")]).await;
     let here = Server::start(vec![redirect(&there.address)]).await;
@@ -211,7 +211,7 @@ async fn redirects_end_somewhere() {
 }
 
 #[tokio::test]
-async fn a_silent_server_is_not_waited_for_longer_than_the_timeout() {
+async fn silent_servers_end_at_the_timeout() {
     let world = world().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut step = call(&format!("http://{}", listener.local_addr().unwrap()), None, false);
@@ -222,7 +222,7 @@ async fn a_silent_server_is_not_waited_for_longer_than_the_timeout() {
 }
 
 #[tokio::test]
-async fn an_accepted_call_waits_for_one_answer_with_its_token() {
+async fn accepted_calls_wait_for_one_callback() {
     let world = world().await;
     let server = Server::start(vec![response("202 Accepted", "text/plain", "")]).await;
     let run = world.submit(Plan::new("t", vec![call(&server.address, None, true)])).await;
@@ -244,7 +244,7 @@ async fn an_accepted_call_waits_for_one_answer_with_its_token() {
 }
 
 #[tokio::test]
-async fn a_call_of_an_engine_that_died_is_made_again_with_its_key() {
+async fn calls_of_dead_engines_repeat_with_their_key() {
     let world = world().await;
     let responses =
         [response("200 OK", "text/plain", "one"), response("200 OK", "text/plain", "two")];
@@ -277,7 +277,7 @@ async fn a_call_of_an_engine_that_died_is_made_again_with_its_key() {
 }
 
 #[tokio::test]
-async fn what_the_operator_allows_beside_public_addresses_is_not_for_strangers() {
+async fn private_exceptions_exclude_untrusted_runs() {
     let mut world = World::new().await;
     let server = Server::start(vec![response("200 OK", "text/plain", "secret")]).await;
     let step = || {

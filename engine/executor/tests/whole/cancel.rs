@@ -18,7 +18,7 @@ async fn appears(path: &std::path::Path) {
 }
 
 #[tokio::test]
-async fn a_cancelled_run_stops_its_process_and_starts_nothing_more() {
+async fn cancelled_runs_stop_and_start_no_steps() {
     let world = World::new().await;
     let steps = vec![
         bash("long", "trap 'echo stopping; exit 1' TERM; touch up; sleep 600 & wait"),
@@ -38,7 +38,7 @@ async fn a_cancelled_run_stops_its_process_and_starts_nothing_more() {
 }
 
 #[tokio::test]
-async fn a_request_of_another_process_is_obeyed_and_forgotten() {
+async fn cancel_requests_of_other_processes_are_obeyed_once() {
     let world = World::new().await;
     let run = world.submit(Plan::new("test", vec![bash("long", "touch up; exec sleep 600")])).await;
     let secrets = Arc::new(GivenSecrets::default());
@@ -52,7 +52,7 @@ async fn a_request_of_another_process_is_obeyed_and_forgotten() {
 
 /// Steps end all the time, more often than requests are looked for.
 #[tokio::test]
-async fn a_request_of_another_process_is_obeyed_however_busy_the_run_is() {
+async fn cancel_requests_reach_busy_runs() {
     let world = World::new().await;
     let steps = (0..400).map(|n| bash(&format!("s{n}"), "touch up; sleep 0.05")).collect();
     let mut plan = Plan::new("test", steps);

@@ -63,17 +63,17 @@ fn find(facts: &[Fact]) -> Option<RunId> {
 }
 
 #[tokio::test]
-async fn row_3_17_a_plan_made_at_run_time_is_in_the_parents_journal_and_runs() {
+async fn row_3_17_plans_of_steps_are_journaled_and_run() {
     let world = World::new().await;
     let (run, status) = world.run(dynamic(&child())).await;
     assert_eq!(status, RunStatus::Success, "{}", world.why(&run, "sub").await);
     let facts = world.facts(&run).await;
     let plan: Plan = serde_json::from_value(child()).unwrap();
     let hash = HashedPlan::new(plan).unwrap().hash;
-    let told = facts
+    let reported = facts
         .iter()
         .any(|fact| matches!(fact, Fact::ChildStarted { child, .. } if child.plan == hash));
-    assert!(told, "{facts:?}");
+    assert!(reported, "{facts:?}");
     assert_eq!(world.log(&run, "behind").await, "hello $(touch pwned)");
     assert!(!world.work().join("pwned").exists());
     let sub = child_of(&facts);
@@ -86,7 +86,7 @@ async fn row_3_17_a_plan_made_at_run_time_is_in_the_parents_journal_and_runs() {
 }
 
 #[tokio::test]
-async fn a_plan_made_at_run_time_is_checked_like_any_other() {
+async fn plans_made_at_run_time_are_validated() {
     let world = World::new().await;
     let mut bad = child();
     bad["steps"][0]["depends_on"] = json!(["nobody"]);
@@ -112,7 +112,7 @@ async fn a_failed_child_fails_its_step() {
 }
 
 #[tokio::test]
-async fn a_child_of_its_parents_group_runs_in_the_turn_of_its_parent() {
+async fn children_share_the_turn_of_their_parents_group() {
     let world = World::new().await;
     let mut plan = child();
     plan["concurrency"] = json!({"group": "deploy", "cancel_in_progress": true});
@@ -141,7 +141,7 @@ async fn a_cancel_reaches_the_child() {
 }
 
 #[tokio::test]
-async fn a_child_goes_on_with_its_parent_after_an_engine_died() {
+async fn children_resume_with_their_parent_after_engine_death() {
     let world = World::new().await;
     let mut slow = child();
     let wait = "until test -e go; do sleep 0.01; done; echo text=late > \"$PLUE_OUTPUT\"";
@@ -164,26 +164,26 @@ async fn a_child_goes_on_with_its_parent_after_an_engine_died() {
     again.check_rows(&sub).await;
 }
 
-const NOT_FOR_STRANGERS: &str = "a change from a fork starts no other workflows";
+const NOT_FOR_FORKS: &str = "a change from a fork starts no other workflows";
 
 #[tokio::test]
-async fn a_change_from_a_fork_starts_no_other_workflow_even_without_walls() {
+async fn forks_start_no_workflows_even_without_a_sandbox() {
     let world = World::new().await;
     let run = world.submit_for(Plan::new("t", dynamic(&child())), from_fork(7)).await;
     assert_eq!(world.drive(&run).await, RunStatus::Failed);
     assert_eq!(world.step(&run, "plan").await, StepStatus::Success);
     let why = world.why(&run, "sub").await;
-    assert!(why.contains(NOT_FOR_STRANGERS), "{why}");
+    assert!(why.contains(NOT_FOR_FORKS), "{why}");
     assert_eq!(find(&world.facts(&run).await), None);
 }
 
 #[tokio::test]
-async fn a_run_that_is_not_trusted_starts_no_workflow_by_name_whatever_its_event_says() {
-    let world = World::of_strangers(None).await;
+async fn untrusted_runs_start_no_workflow_by_name() {
+    let world = World::untrusted(None).await;
     let workflow = Workflow { workflow: Some("other".to_owned()), plan: None, inputs: [].into() };
     let (run, status) = world.run(vec![Step::new("sub", Action::Workflow(workflow))]).await;
     assert_eq!(status, RunStatus::Failed);
     let why = world.why(&run, "sub").await;
-    assert!(why.contains(NOT_FOR_STRANGERS), "{why}");
+    assert!(why.contains(NOT_FOR_FORKS), "{why}");
     assert_eq!(find(&world.facts(&run).await), None);
 }

@@ -17,7 +17,7 @@ fn instead(world: &World, text: &str) -> PathBuf {
 }
 
 #[tokio::test]
-async fn a_runner_that_dies_at_once_ends_the_command_and_not_the_run() {
+async fn immediately_dying_runners_end_the_command_only() {
     let world = World::new().await;
     let run = world.submit(Plan::new("test", vec![bash("a", "echo hi")])).await;
     let broken = instead(&world, "echo 'no such library' >&2; exit 127");
@@ -38,7 +38,7 @@ async fn a_runner_that_dies_at_once_ends_the_command_and_not_the_run() {
 }
 
 #[tokio::test]
-async fn an_attempt_that_can_never_be_started_is_given_up_after_five_tries() {
+async fn unstartable_attempts_fail_after_five_tries() {
     let world = World::new().await;
     let run = world.submit(Plan::new("test", vec![bash("a", "echo hi")])).await;
     // So few descriptors that a step gets no pipes.

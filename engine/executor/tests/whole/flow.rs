@@ -1,4 +1,4 @@
-//! Order, outputs, failures, retries: what a plan says happens.
+//! Order, outputs, failures, retries: the semantics of a plan.
 
 use plue_flow::{Fact, RunStatus, StepStatus, fact::Outcome, input::Reopen};
 use plue_plan::{
@@ -12,7 +12,7 @@ use serde_json::json;
 use super::world::{World, after, bash};
 
 #[tokio::test]
-async fn row_1_29_steps_run_in_topological_order_and_their_logs_are_stored() {
+async fn row_1_29_steps_run_in_topological_order_with_logs() {
     let world = World::new().await;
     let steps = vec![
         after("join", "cat a b > c; cat c", &["a", "b"]),
@@ -66,7 +66,7 @@ async fn row_1_32_an_output_reaches_the_next_step_as_data() {
 }
 
 #[tokio::test]
-async fn a_condition_decides_with_the_values_of_earlier_steps() {
+async fn conditions_read_values_of_earlier_steps() {
     let world = World::new().await;
     let mut no = after("no", "echo no", &["count"]);
     no.options.when = Some("steps.count.output.n > 3".to_owned());
@@ -80,7 +80,7 @@ async fn a_condition_decides_with_the_values_of_earlier_steps() {
 }
 
 #[tokio::test]
-async fn a_flaky_step_is_tried_again_and_every_try_has_its_own_log() {
+async fn retried_attempts_have_their_own_logs() {
     let world = World::new().await;
     let mut flaky = bash("flaky", r#"echo "try $PLUE_ATTEMPT"; test "$PLUE_ATTEMPT" = 3"#);
     let delay = DurationText::new("1ms");
@@ -105,7 +105,7 @@ async fn a_slow_step_is_stopped_at_its_timeout() {
 }
 
 #[tokio::test]
-async fn an_llm_step_fails_with_what_to_configure_and_the_rest_runs() {
+async fn unconfigured_llm_steps_fail_with_advice() {
     let world = World::new().await;
     let llm = Llm {
         prompt: Prompt::Text(Value::text("Review the code changes")),
@@ -130,15 +130,15 @@ async fn an_llm_step_fails_with_what_to_configure_and_the_rest_runs() {
     assert_eq!(status, RunStatus::Failed);
     assert_eq!(world.step(&run, "build").await, StepStatus::Success);
     let facts = world.facts(&run).await;
-    let told = facts.iter().any(|fact| {
+    let reported = facts.iter().any(|fact| {
         matches!(fact, Fact::AttemptEnded { outcome: Outcome::Refused { message }, .. }
             if message.contains("ANTHROPIC_API_KEY"))
     });
-    assert!(told, "{facts:?}");
+    assert!(reported, "{facts:?}");
 }
 
 #[tokio::test]
-async fn secrets_reach_the_step_that_names_them_and_no_log() {
+async fn secrets_reach_named_steps_and_no_log() {
     let mut world = World::new().await;
     world.secrets.0.insert("TOKEN".to_owned(), b"s3cr3t-value".to_vec());
     let mut with = bash("with", r#"echo "token $TOKEN has ${#TOKEN} bytes""#);
@@ -151,12 +151,12 @@ async fn secrets_reach_the_step_that_names_them_and_no_log() {
 }
 
 #[tokio::test]
-async fn what_a_stranger_wrote_gets_no_secret_whoever_drives_it() {
+async fn untrusted_runs_never_receive_secrets() {
     let mut world = World::new().await;
     world.secrets.0.insert("TOKEN".to_owned(), b"s3cr3t-value".to_vec());
     let mut step = bash("leak", r#"echo "token ${TOKEN-none}" | rev"#);
     step.options.secrets.push("TOKEN".to_owned());
-    // Its origin is not known: a stranger's.
+    // Its origin is not known: it is untrusted.
     let event = Event::new(EventType::PullRequest);
     let run = world.submit_for(Plan::new("test", vec![step]), event).await;
     assert_eq!(world.drive(&run).await, RunStatus::Failed);
@@ -171,7 +171,7 @@ async fn what_a_stranger_wrote_gets_no_secret_whoever_drives_it() {
 }
 
 #[tokio::test]
-async fn a_hundred_parallel_steps_and_a_join_end_once_each() {
+async fn a_hundred_parallel_steps_each_end_once() {
     let world = World::new().await;
     let mut steps: Vec<_> =
         (0..100).map(|n| bash(&format!("s{n}"), &format!("echo {n}"))).collect();
@@ -186,7 +186,7 @@ async fn a_hundred_parallel_steps_and_a_join_end_once_each() {
 }
 
 #[tokio::test]
-async fn an_output_that_breaks_its_schema_fails_the_step_and_says_where() {
+async fn outputs_that_break_their_schema_fail_with_location() {
     let world = World::new().await;
     let mut step = bash("count", r#"echo n=many > "$PLUE_OUTPUT""#);
     step.options.outputs =
@@ -194,15 +194,15 @@ async fn an_output_that_breaks_its_schema_fails_the_step_and_says_where() {
     let (run, status) = world.run(vec![step]).await;
     assert_eq!(status, RunStatus::Failed);
     let facts = world.facts(&run).await;
-    let told = facts.iter().any(|fact| {
+    let reported = facts.iter().any(|fact| {
         matches!(fact, Fact::AttemptEnded { outcome: Outcome::Refused { message }, .. }
             if message.contains("/n: "))
     });
-    assert!(told, "{facts:?}");
+    assert!(reported, "{facts:?}");
 }
 
 #[tokio::test]
-async fn a_service_that_is_no_command_of_this_machine_fails_the_step_before_it_runs() {
+async fn missing_service_commands_fail_the_step_early() {
     let world = World::new().await;
     let mut step = bash("db", "touch ran");
     let service = plue_plan::policy::Service {

@@ -33,7 +33,7 @@ async fn runner_of(store: &Store, run: &RunId) -> String {
     attempts[0].runner.clone().unwrap().as_str().to_owned()
 }
 
-/// The directories of runners; beside them lies what they know of workspaces.
+/// The directories of runners; next to them lie their notes about workspaces.
 fn folders(state: &Path) -> usize {
     let entries = std::fs::read_dir(state.join("runners")).unwrap().flatten();
     entries.filter(|entry| entry.path().join("token").exists()).count()
@@ -58,7 +58,7 @@ fn runner_pid(state: &Path) -> u32 {
 }
 
 #[tokio::test]
-async fn a_kept_runner_serves_the_next_run_and_nothing_is_left_of_it_at_the_end() {
+async fn idle_runners_serve_later_runs_and_leave_nothing() {
     let world = World::new().await;
     let state = world.directory.path().join("state");
     let (engine, pool) = engine(&state, &world.store, 1);
@@ -99,7 +99,7 @@ async fn runs_side_by_side_have_a_runner_each() {
 }
 
 #[tokio::test]
-async fn a_runner_that_was_started_early_is_used_by_the_run_of_its_workspace_only() {
+async fn early_runners_serve_only_their_workspace() {
     let world = World::new().await;
     let state = world.directory.path().join("state");
     let (engine, pool) = engine(&state, &world.store, 0);
@@ -123,7 +123,7 @@ async fn a_runner_that_was_started_early_is_used_by_the_run_of_its_workspace_onl
 }
 
 #[tokio::test]
-async fn what_a_dead_engine_kept_is_ended_by_the_next() {
+async fn runners_of_dead_engines_are_ended() {
     let world = World::new().await;
     let state = world.directory.path().join("state");
     // Everything of this engine ends with its runtime, as it would with its process.
@@ -146,10 +146,10 @@ async fn what_a_dead_engine_kept_is_ended_by_the_next() {
 }
 
 #[tokio::test]
-async fn a_runner_whose_engine_died_while_it_made_it_is_ended_by_the_next() {
+async fn half_made_runners_of_dead_engines_are_ended() {
     let world = World::new().await;
     let state = world.directory.path().join("state");
-    // What is there of it: its row, its directory too, and its token too.
+    // Parts of its state that exist: its row, its directory too, and its token too.
     for parts in 1..=3 {
         let (runner, store) = (Ids::random().runner(), &world.store);
         let now = Clock::real().now();
@@ -161,7 +161,7 @@ async fn a_runner_whose_engine_died_while_it_made_it_is_ended_by_the_next() {
         if parts > 2 {
             std::fs::write(folder.join("token"), "secret").unwrap();
         }
-        // As long as somebody makes runners, it may be this one.
+        // While any engine creates runners, it may be this one.
         std::fs::create_dir_all(state.join("runners")).unwrap();
         let making = std::fs::File::open(state.join("runners")).unwrap();
         making.lock_shared().unwrap();

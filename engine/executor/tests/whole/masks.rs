@@ -17,7 +17,7 @@ use plue_store::secret::Keyring;
 use super::world::{World, bash};
 
 #[tokio::test]
-async fn children_taken_up_alone_mask_secrets_of_their_parents() {
+async fn recovered_children_mask_secrets_of_their_parents() {
     let world = World::new().await;
     let keys = Keyring::generate().unwrap();
     let parent = world.submit(Plan::new("above", vec![bash("a", "true")])).await;

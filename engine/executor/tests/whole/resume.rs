@@ -6,7 +6,7 @@ use plue_plan::Plan;
 use super::world::{World, after, bash};
 
 #[tokio::test]
-async fn a_retry_runs_what_failed_and_what_depends_on_it_and_nothing_else() {
+async fn retries_run_failed_steps_and_their_dependents_only() {
     let world = World::new().await;
     let steps = vec![
         bash("good", "echo x >> good.count"),
@@ -23,7 +23,7 @@ async fn a_retry_runs_what_failed_and_what_depends_on_it_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_run_that_ended_well_or_a_step_that_is_not_there_cannot_be_retried() {
+async fn successful_runs_and_missing_steps_cannot_be_retried() {
     let world = World::new().await;
     let (run, status) = world.run(vec![bash("a", "true")]).await;
     assert_eq!(status, RunStatus::Success);
@@ -35,7 +35,7 @@ async fn a_run_that_ended_well_or_a_step_that_is_not_there_cannot_be_retried() {
 }
 
 #[tokio::test]
-async fn a_run_that_was_never_started_is_driven_by_whoever_comes() {
+async fn unstarted_runs_are_driven_by_any_engine() {
     let world = World::new().await;
     let run = world.submit(Plan::new("test", vec![bash("a", "echo hi")])).await;
     let World { directory, store, engine, .. } = world;

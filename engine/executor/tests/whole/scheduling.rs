@@ -19,7 +19,7 @@ async fn world(resources: &[&str], labels: &[&str]) -> World {
 }
 
 #[tokio::test]
-async fn row_2_05_what_no_runner_has_stays_queued_with_the_reason_until_one_has_it() {
+async fn row_2_05_unschedulable_steps_stay_queued_with_a_reason() {
     let small = world(&["cpu=2"], &[]).await;
     let big = wants(bash("big", "echo done"), &json!({"gpu": 1, "labels": "cuda"}));
     let run = small.submit(Plan::new("t", vec![big, bash("test", "true")])).await;
@@ -62,7 +62,7 @@ async fn row_2_05_what_no_runner_has_stays_queued_with_the_reason_until_one_has_
 }
 
 #[tokio::test]
-async fn row_2_05_steps_that_ask_for_the_same_amounts_take_turns() {
+async fn row_2_05_steps_with_equal_requests_take_turns() {
     let world = world(&["cpu=4"], &[]).await;
     // Each fails if it sees another one.
     let alone = "mkdir lock; sleep 0.05; rmdir lock";
@@ -77,7 +77,7 @@ async fn row_2_05_steps_that_ask_for_the_same_amounts_take_turns() {
 }
 
 #[tokio::test]
-async fn row_2_05_a_pool_that_nobody_is_in_is_waited_for_and_a_cancelled_run_ends() {
+async fn row_2_05_empty_pools_keep_steps_queued_until_cancelled() {
     let world = world(&[], &[]).await;
     let mut far = bash("far", "true");
     far.options.runner = Some("moon".to_owned());

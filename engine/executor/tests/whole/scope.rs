@@ -244,7 +244,7 @@ fn is_part(answer: &Answer) -> bool {
 }
 
 #[tokio::test]
-async fn content_of_other_repositories_is_neither_given_nor_revealed() {
+async fn content_of_other_repositories_stays_hidden() {
     let (world, found) = scripted().await;
     let (_, victim) = answers(&world, &found, ("acme/private", "victim")).await;
     assert_eq!(&victim[..3], [Answer::Done, Answer::Done, Answer::Done]);

@@ -1,4 +1,4 @@
-//! Concurrency groups.
+//! Concurrency groups of runs.
 
 use std::sync::Arc;
 
@@ -44,7 +44,7 @@ async fn await_asks(world: &World, run: &RunId, begins: Option<&RunId>) {
 }
 
 #[tokio::test]
-async fn runs_of_a_group_do_not_overlap_and_keep_their_order() {
+async fn group_runs_keep_their_order_without_overlap() {
     let world = World::new().await;
     let mut runs: Vec<RunId> = Vec::new();
     for _ in 0..4 {
@@ -63,7 +63,7 @@ async fn runs_of_a_group_do_not_overlap_and_keep_their_order() {
 }
 
 #[tokio::test]
-async fn a_run_that_begins_late_keeps_its_place_before_those_that_were_asked_for_after_it() {
+async fn late_starters_keep_their_place_in_the_group() {
     let world = World::new().await;
     let first = world.submit(grouped(ALONE, false)).await;
     let second = world.submit(grouped(ALONE, false)).await;
@@ -77,7 +77,7 @@ async fn a_run_that_begins_late_keeps_its_place_before_those_that_were_asked_for
 }
 
 #[tokio::test]
-async fn a_run_that_nobody_begins_keeps_no_other_from_its_turn() {
+async fn abandoned_runs_do_not_block_their_group() {
     let world = World::new().await;
     let first = world.submit(grouped(ALONE, false)).await;
     let second = world.submit(grouped(ALONE, false)).await;
@@ -90,7 +90,7 @@ async fn a_run_that_nobody_begins_keeps_no_other_from_its_turn() {
 }
 
 #[tokio::test]
-async fn a_run_that_was_cancelled_by_a_newer_one_before_it_began_does_nothing() {
+async fn superseded_unstarted_runs_do_nothing() {
     let world = World::new().await;
     let first = world.submit(grouped("echo first > order", true)).await;
     let second = world.submit(grouped("true", true)).await;
@@ -104,7 +104,7 @@ async fn a_run_that_was_cancelled_by_a_newer_one_before_it_began_does_nothing() 
 }
 
 #[tokio::test]
-async fn a_run_that_is_retried_waits_for_the_run_that_has_the_turn() {
+async fn retried_runs_wait_for_the_current_turn() {
     let world = World::new().await;
     let first = world.submit(grouped("test -e again || exit 1; mkdir lock", false)).await;
     assert_eq!(world.drive(&first).await, RunStatus::Failed);
@@ -128,7 +128,7 @@ async fn a_run_that_is_retried_waits_for_the_run_that_has_the_turn() {
 }
 
 #[tokio::test]
-async fn a_newer_run_cancels_the_one_in_progress_if_the_group_says_so() {
+async fn newer_runs_cancel_running_ones_if_configured() {
     let world = World::new().await;
     let first = world.submit(grouped("exec sleep 600", true)).await;
     let handle = world.begin(&first).await;
@@ -141,7 +141,7 @@ async fn a_newer_run_cancels_the_one_in_progress_if_the_group_says_so() {
 }
 
 #[tokio::test]
-async fn a_run_that_waits_for_its_turn_can_be_cancelled() {
+async fn runs_waiting_for_their_turn_are_cancellable() {
     let world = World::new().await;
     let first = world.submit(grouped("exec sleep 600", false)).await;
     let one = world.begin(&first).await;
@@ -155,7 +155,7 @@ async fn a_run_that_waits_for_its_turn_can_be_cancelled() {
 }
 
 #[tokio::test]
-async fn the_turn_of_a_run_whose_engine_died_goes_to_the_next_and_nothing_overlaps() {
+async fn turns_of_dead_engines_pass_on_without_overlap() {
     let world = World::new().await;
     let first = world
         .submit(grouped("echo $$ > pid; echo first >> order; echo begun; exec sleep 600", false))
@@ -179,13 +179,13 @@ async fn the_turn_of_a_run_whose_engine_died_goes_to_the_next_and_nothing_overla
 }
 
 #[tokio::test]
-async fn a_clock_that_is_set_takes_the_turn_from_nobody_who_lives() {
+async fn clock_changes_take_no_turn_from_live_runs() {
     let world = World::new().await;
     let gate = "until test -e go; do sleep 0.01; done; echo first >> order";
     let first = world.submit(grouped(gate, false)).await;
     let one = world.begin(&first).await;
     world.until(&first, "a", StepStatus::Running).await;
-    // By the clock of whoever comes next, it was not heard of for half a century.
+    // By the clock of the next engine, its last heartbeat was half a century ago.
     world.store.groups().refresh(&first, Timestamp::UNIX_EPOCH).await.unwrap();
     let second = world.submit(grouped("echo second >> order", false)).await;
     let two = world.begin(&second).await;
@@ -199,7 +199,7 @@ async fn a_clock_that_is_set_takes_the_turn_from_nobody_who_lives() {
 }
 
 #[tokio::test]
-async fn groups_of_two_repositories_that_share_a_name_have_nothing_to_do_with_each_other() {
+async fn groups_of_one_name_are_per_repository() {
     let world = World::new().await;
     let shop = || in_repository("acme/shop");
     let first = world.submit_for(grouped("exec sleep 600", true), shop()).await;
@@ -217,7 +217,7 @@ async fn groups_of_two_repositories_that_share_a_name_have_nothing_to_do_with_ea
 }
 
 #[tokio::test]
-async fn a_stranger_waits_only_for_runs_of_his_pull_request_in_its_repository() {
+async fn untrusted_runs_wait_only_for_their_pull_request() {
     let mut world = World::new().await;
     world.untrusted = true;
     let run = world.submit_for(grouped("true", true), from_fork(7)).await;
@@ -248,21 +248,21 @@ async fn untrusted_runs_never_touch_turns_of_trusted_ones() {
     world.until(&first, "a", StepStatus::Running).await;
     // The sandbox is switched off: only the event shows that the commit is a fork's.
     let fork = world.submit_for(deploys("exec sleep 600"), from_fork(7)).await;
-    let is_apart = async |run: &RunId| {
+    let is_separate = async |run: &RunId| {
         let key = world.store.groups().of_run(run).await.unwrap().unwrap();
         assert!(key.contains("from a fork: deploys"), "{key}");
         assert_eq!(world.step(&first, "a").await, StepStatus::Running);
     };
-    is_apart(&fork).await;
+    is_separate(&fork).await;
     let handle = world.begin(&fork).await;
     world.until(&fork, "a", StepStatus::Running).await;
-    is_apart(&fork).await;
+    is_separate(&fork).await;
     handle.canceller().cancel("test", true).await;
     assert_eq!(handle.wait().await.unwrap(), RunStatus::Cancelled);
     let (secrets, stop) = (Arc::new(world.secrets.clone()), Stop::never());
     let again = world.engine.reopen(&fork, ("test", Reopen::Failed), secrets, stop).await.unwrap();
     world.until(&fork, "a", StepStatus::Running).await;
-    is_apart(&fork).await;
+    is_separate(&fork).await;
     // A trusted run waits for no fork, and ends only its own kind.
     let second = world.submit_for(deploys("true"), trusted()).await;
     assert_eq!(world.drive(&second).await, RunStatus::Success);
@@ -273,7 +273,7 @@ async fn untrusted_runs_never_touch_turns_of_trusted_ones() {
 }
 
 #[tokio::test]
-async fn a_run_that_entered_a_group_by_its_bare_name_goes_over_to_that_of_its_repository() {
+async fn runs_in_bare_groups_move_to_repository_groups() {
     let world = World::new().await;
     let gate = "until test -e go; do sleep 0.01; done";
     let run = world.submit_for(grouped(gate, false), in_repository("acme/shop")).await;

@@ -61,7 +61,7 @@ async fn row_0_04_an_approval_is_answered_while_the_engine_runs() {
 }
 
 #[tokio::test]
-async fn row_0_04_an_answer_given_while_no_engine_runs_is_taken_up() {
+async fn row_0_04_answers_given_without_an_engine_are_recovered() {
     let world = World::new().await;
     let run = world.submit(Plan::new("t", vec![approval("ask"), bash("b", "true")])).await;
     let secrets = std::sync::Arc::new(world.secrets.clone());
@@ -84,7 +84,7 @@ async fn row_0_04_an_answer_given_while_no_engine_runs_is_taken_up() {
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_count_is_refused_with_the_reason() {
+async fn invalid_answers_are_refused_with_a_reason() {
     let world = World::new().await;
     let mut ask = approval("ask");
     let Action::Approval(approval) = &mut ask.action else { unreachable!() };
@@ -133,7 +133,7 @@ async fn a_rejection_blocks_what_is_behind_it() {
 }
 
 #[tokio::test]
-async fn an_approval_that_nobody_answers_ends_at_its_timeout() {
+async fn unanswered_approvals_end_at_their_timeout() {
     let world = World::new().await;
     let mut ask = approval("ask");
     ask.options.timeout = Some(DurationText::new("50ms"));
@@ -144,7 +144,7 @@ async fn an_approval_that_nobody_answers_ends_at_its_timeout() {
 }
 
 #[tokio::test]
-async fn a_pause_takes_as_long_as_it_says_and_no_place() {
+async fn timed_waits_take_their_duration_and_no_slot() {
     let world = World::new().await;
     let mut plan = Plan::new("t", vec![wait(None, Some("300ms")), bash("b", "echo b")]);
     plan.max_parallel = Some(1);
@@ -152,10 +152,10 @@ async fn a_pause_takes_as_long_as_it_says_and_no_place() {
     assert_eq!(world.drive(&run).await, RunStatus::Success);
     let rows = world.store.runs().steps(&run).await.unwrap();
     let view = |id: &str| &rows.iter().find(|row| row.view.step.as_str() == id).unwrap().view;
-    let (nap, beside) = (view("w"), view("b"));
+    let (nap, other_step) = (view("w"), view("b"));
     let slept = nap.ended_at.unwrap().duration_since(nap.started_at.unwrap());
     assert!(slept.as_millis() >= 300, "{slept}");
-    assert!(beside.started_at.unwrap() < nap.ended_at.unwrap());
+    assert!(other_step.started_at.unwrap() < nap.ended_at.unwrap());
 }
 
 #[tokio::test]
@@ -174,7 +174,7 @@ async fn a_message_ends_the_wait_that_it_fits() {
 }
 
 #[tokio::test]
-async fn a_message_that_comes_before_its_step_is_ready_is_not_missed() {
+async fn messages_before_the_step_is_ready_count() {
     let world = World::new().await;
     let mut listen = topic(None);
     listen.depends_on = vec![StepId::new("first")];
@@ -197,11 +197,11 @@ async fn the_end_of_another_workflow_is_waited_for() {
     let other = world.submit(Plan::new("other", vec![bash("a", "exit 3")])).await;
     world.drive(&other).await;
     assert_eq!(handle.wait().await.unwrap(), RunStatus::Success);
-    let told = json!({"run": other, "status": "failed"});
-    assert_eq!(world.output(&run, "w").await, told);
+    let expected = json!({"run": other, "status": "failed"});
+    assert_eq!(world.output(&run, "w").await, expected);
 }
 
-/// A run that waits for the end of `other`, begun.
+/// A run that waits for the end of `other`.
 async fn waits_for_other(world: &World, event: Event) -> (RunId, RunHandle) {
     let trigger = Trigger::Workflow { name: "other".to_owned(), outcome: None };
     let run = world.submit_for(Plan::new("t", vec![wait(Some(trigger), None)]), event).await;
@@ -218,7 +218,7 @@ async fn other(world: &World, event: Event) -> RunId {
 }
 
 #[tokio::test]
-async fn neither_a_strangers_run_nor_a_child_is_the_workflow_that_is_waited_for() {
+async fn untrusted_runs_and_children_end_no_workflow_wait() {
     let world = World::new().await;
     let shop = || in_repository("acme/shop");
     let (run, handle) = waits_for_other(&world, shop()).await;
@@ -249,7 +249,7 @@ async fn neither_a_strangers_run_nor_a_child_is_the_workflow_that_is_waited_for(
 }
 
 #[tokio::test]
-async fn a_run_of_a_fork_may_wait_for_another_of_the_same_pull_request() {
+async fn fork_runs_wait_for_their_own_pull_request() {
     let world = World::new().await;
     let (run, handle) = waits_for_other(&world, from_fork(7)).await;
     other(&world, from_fork(8)).await;
@@ -259,7 +259,7 @@ async fn a_run_of_a_fork_may_wait_for_another_of_the_same_pull_request() {
 }
 
 #[tokio::test]
-async fn outputs_of_the_plan_are_kept_with_the_run() {
+async fn plan_outputs_are_stored_with_the_run() {
     let world = World::new().await;
     let mut plan = Plan::new("t", vec![bash("a", r#"echo n=3 > "$PLUE_OUTPUT""#)]);
     plan.outputs.insert("n".to_owned(), Value::expr("steps.a.output.n"));

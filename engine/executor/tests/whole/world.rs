@@ -28,11 +28,11 @@ pub(crate) struct World {
     pub(crate) store: Store,
     pub(crate) engine: Engine,
     pub(crate) secrets: GivenSecrets,
-    /// Its runs are a stranger's.
+    /// Its runs are untrusted.
     pub(crate) untrusted: bool,
 }
 
-/// A bash step.
+/// A step that runs a script in bash.
 pub(crate) fn bash(id: &str, run: &str) -> Step {
     Step::new(id, Action::Bash(Bash { run: run.to_owned(), shell: "bash".to_owned() }))
 }
@@ -43,9 +43,7 @@ pub(crate) fn after(id: &str, run: &str, needs: &[&str]) -> Step {
     Step { depends_on, ..bash(id, run) }
 }
 
-/// The runner binary beside this test, built once if `cargo test -p plue-executor` was called
-/// without the rest of the workspace.
-/// What happens in a repository.
+/// An event in a repository.
 pub(crate) fn in_repository(name: &str) -> Event {
     let mut event = Event::new(EventType::Manual);
     event.repository = Some(name.to_owned());
@@ -61,6 +59,8 @@ pub(crate) fn from_fork(number: u64) -> Event {
     event
 }
 
+/// The runner binary next to this test, built once if `cargo test -p plue-executor` was called
+/// without the rest of the workspace.
 pub(crate) fn runner_binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
@@ -90,11 +90,11 @@ impl World {
         Self::with(directory, binary, (Capacity::of_this_machine(), None)).await
     }
 
-    /// Runs of strangers, on an engine that walls them off, or on one that does not.
-    pub(crate) async fn of_strangers(walls: Option<Untrusted>) -> Self {
+    /// Untrusted runs, on an engine with a sandbox for them, or without.
+    pub(crate) async fn untrusted(sandbox: Option<Untrusted>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("work")).unwrap();
-        let parts = (Capacity::of_this_machine(), walls);
+        let parts = (Capacity::of_this_machine(), sandbox);
         let world = Self::with(directory, runner_binary().to_owned(), parts).await;
         Self { untrusted: true, ..world }
     }
@@ -113,7 +113,7 @@ impl World {
     async fn with(
         directory: tempfile::TempDir,
         binary: PathBuf,
-        (capacity, walls): (Capacity, Option<Untrusted>),
+        (capacity, sandbox): (Capacity, Option<Untrusted>),
     ) -> Self {
         let path = directory.path().join("state/plue.db");
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -126,9 +126,9 @@ impl World {
             Clock::real(),
             tasks.clone(),
         );
-        // Room for runners, of which one that a stranger had must not make use.
-        let pool = match walls {
-            Some(walls) => pool.with_idle_room(4).with_untrusted_sandbox(walls),
+        // Room for runners, which untrusted runs must not reuse.
+        let pool = match sandbox {
+            Some(sandbox) => pool.with_idle_room(4).with_untrusted_sandbox(sandbox),
             None => pool,
         };
         let parts =
@@ -197,7 +197,7 @@ impl World {
         (run, status)
     }
 
-    /// Sets a run going; it goes on beside the test.
+    /// Starts a run, which continues next to the test.
     pub(crate) async fn begin(&self, run: &RunId) -> RunHandle {
         let secrets = Arc::new(self.secrets.clone());
         self.engine.drive(run, secrets, Stop::never()).await.unwrap()

@@ -25,7 +25,7 @@ fn row_2_16_a_fixed_backoff_pauses_the_same_each_time() {
 }
 
 #[test]
-fn row_2_16_an_exponential_backoff_doubles_up_to_its_longest_pause() {
+fn row_2_16_exponential_backoff_doubles_up_to_its_cap() {
     let open = policy(serde_json::json!({"delay": "2s", "backoff": "exponential"}));
     assert_eq!(pauses(&open, 5), [2_000, 4_000, 8_000, 16_000, 32_000]);
     let capped =
@@ -34,7 +34,7 @@ fn row_2_16_an_exponential_backoff_doubles_up_to_its_longest_pause() {
 }
 
 #[test]
-fn the_hundredth_pause_of_an_uncapped_backoff_is_the_longest_duration() {
+fn uncapped_backoff_saturates_at_the_longest_duration() {
     let open = policy(serde_json::json!({"delay": "1s", "backoff": "exponential"}));
     for number in [40, 63, 64, 65, 66, 100, u32::MAX] {
         assert_eq!(backoff(&open, number).as_secs(), MAX_DURATION_S, "{number}");
@@ -42,7 +42,7 @@ fn the_hundredth_pause_of_an_uncapped_backoff_is_the_longest_duration() {
 }
 
 #[test]
-fn jitter_adds_its_share_at_most_and_is_the_same_each_time() {
+fn jitter_is_bounded_and_deterministic() {
     let given = policy(serde_json::json!({"delay": "10s", "jitter": 0.5}));
     let all = pauses(&given, 100);
     assert!(all.iter().all(|ms| (10_000..15_000).contains(ms)), "{all:?}");

@@ -31,7 +31,7 @@ pub struct Waiting<'r> {
     pub step: StepId,
     /// The attempt that waits.
     pub attempt: AttemptId,
-    /// Expected answer.
+    /// The answer that it waits for.
     pub what: &'r Awaited,
     /// Deadline of the wait, if it has one.
     pub until: Option<Timestamp>,
@@ -58,7 +58,7 @@ impl Run {
         self.hash.as_ref()
     }
 
-    /// Current status.
+    /// The status after the last fact.
     #[must_use]
     pub fn status(&self) -> RunStatus {
         self.lifecycle.status

@@ -178,7 +178,7 @@ pub(crate) struct Lifecycle {
     pub(crate) ended_at: Option<Timestamp>,
 }
 
-/// The run's timeout.
+/// The timeout of the run, with its count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Timer {
     /// `None` if the plan's text is no duration; validation refuses such plans.
@@ -222,7 +222,7 @@ impl StepState {
     }
 
     /// True if a process of this visit has run.
-    pub(crate) fn has_begun(&self) -> bool {
+    pub(crate) fn has_started(&self) -> bool {
         let first = self.attempt.as_ref();
         self.number > 1 || first.is_some_and(|attempt| attempt.status != AttemptStatus::Queued)
     }

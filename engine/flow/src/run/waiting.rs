@@ -142,7 +142,7 @@ pub(in crate::run) fn overdue(run: &Run, at: usize) -> Option<Fact> {
         (Awaited::Decision { .. }, Action::Approval(approval)) => match approval.on_timeout {
             OnTimeout::Approve => (Outcome::Success, answers(&wait(run, at)?.decisions)),
             OnTimeout::Reject => {
-                let message = "nobody decided in time: on_timeout=\"reject\"".to_owned();
+                let message = "no decision in time: on_timeout=\"reject\"".to_owned();
                 (Outcome::Rejected { message }, Json::Null)
             }
         },

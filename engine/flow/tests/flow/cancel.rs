@@ -34,7 +34,7 @@ fn motley() -> Player {
 }
 
 #[test]
-fn the_first_request_asks_what_runs_to_stop_and_ends_the_rest() {
+fn first_cancel_stops_running_steps_and_ends_others() {
     let mut player = motley();
     let stops = [stop(&player, "running", false), stop(&player, "queued", false)];
     let transition = player.cancel();
@@ -53,7 +53,7 @@ fn the_first_request_asks_what_runs_to_stop_and_ends_the_rest() {
 }
 
 #[test]
-fn the_second_request_kills_and_the_third_is_refused() {
+fn second_cancel_kills_and_third_is_refused() {
     let mut player = motley();
     player.cancel();
     let kill = stop(&player, "running", true);
@@ -74,7 +74,7 @@ fn a_first_request_can_kill_at_once() {
 }
 
 #[test]
-fn what_came_first_counts_when_an_attempt_ends_during_a_cancel() {
+fn the_first_end_counts_during_a_cancel() {
     for (outcome, status) in [
         (Outcome::Success, StepStatus::Success),
         (exit(1), StepStatus::Failed),
@@ -101,7 +101,7 @@ fn a_runner_lost_during_a_cancel_has_stopped() {
 }
 
 #[test]
-fn a_run_that_did_not_start_is_cancelled_whole() {
+fn unstarted_runs_are_cancelled_whole() {
     let hooks = json!({"hooks": {"on_start": [{"id": "h"}], "on_complete": [{"id": "l"}]}});
     let plan = crate::player::plan(json!([{"id": "a"}]), hooks);
     let mut player = Player::create(plan, &[]);
@@ -115,7 +115,7 @@ fn a_run_that_did_not_start_is_cancelled_whole() {
 }
 
 #[test]
-fn an_attempt_withdrawn_by_a_cancel_cannot_start_any_more() {
+fn withdrawn_attempts_cannot_start() {
     let mut player = Player::start(json!([{"id": "a"}, {"id": "b"}]), json!({}));
     player.begin("b");
     let attempt = player.attempt("a");
@@ -133,7 +133,7 @@ fn an_attempt_withdrawn_by_a_cancel_cannot_start_any_more() {
 }
 
 #[test]
-fn an_attempt_that_a_runner_has_is_stopped_and_not_withdrawn() {
+fn claimed_attempts_are_stopped_not_withdrawn() {
     let mut player = Player::start(json!([{"id": "a"}, {"id": "b"}]), json!({}));
     player.assign("a");
     let transition = player.cancel();
@@ -145,7 +145,7 @@ fn an_attempt_that_a_runner_has_is_stopped_and_not_withdrawn() {
 }
 
 #[test]
-fn an_attempt_that_a_runner_has_finishes_when_another_step_stops_the_run() {
+fn claimed_attempts_finish_when_the_run_stops() {
     let mut player = Player::start(json!([{"id": "a"}, {"id": "b"}, {"id": "c"}]), json!({}));
     player.assign("a");
     player.fail("b");
@@ -155,7 +155,7 @@ fn an_attempt_that_a_runner_has_finishes_when_another_step_stops_the_run() {
 }
 
 #[test]
-fn an_attempt_that_is_lost_before_its_start_does_not_begin_after_a_stop() {
+fn lost_unstarted_attempts_stay_ended_after_a_stop() {
     let mut player = Player::start(json!([{"id": "a"}, {"id": "b"}]), json!({}));
     player.assign("a");
     player.fail("b");
@@ -164,7 +164,7 @@ fn an_attempt_that_is_lost_before_its_start_does_not_begin_after_a_stop() {
 }
 
 #[test]
-fn an_attempt_whose_runner_is_lost_before_its_start_is_free() {
+fn attempts_lost_before_their_start_are_free() {
     let mut player = Player::start(json!([{"id": "a"}]), json!({}));
     player.assign("a");
     player.lose("a");
@@ -174,7 +174,7 @@ fn an_attempt_whose_runner_is_lost_before_its_start_is_free() {
 }
 
 #[test]
-fn a_cancel_between_attempts_ends_the_run_at_once() {
+fn cancels_between_attempts_end_the_run() {
     let mut player = Player::start(json!([{"id": "a", "retry": {}}]), json!({}));
     player.fail("a");
     assert_eq!(player.run.status(), RunStatus::Waiting);
@@ -184,7 +184,7 @@ fn a_cancel_between_attempts_ends_the_run_at_once() {
 }
 
 #[test]
-fn the_last_hooks_survive_the_first_request_and_not_the_second() {
+fn final_hooks_survive_the_first_cancel_only() {
     let hooks = json!({"hooks": {"on_complete": [
         {"id": "l", "retry": {"delay": "0s"}}, {"id": "m", "depends_on": ["l"]}]}});
     let mut player = Player::start(json!([{"id": "a"}]), hooks);
@@ -214,7 +214,7 @@ fn a_killed_last_hook_is_cancelled() {
 }
 
 #[test]
-fn a_cancel_during_the_hooks_of_the_result_cancels_the_run() {
+fn cancels_during_result_hooks_cancel_the_run() {
     let hooks = json!({"hooks": {"on_success": [{"id": "s"}]}});
     let mut player = Player::start(json!([{"id": "a"}]), hooks);
     player.pass(&["a"]);
@@ -225,7 +225,7 @@ fn a_cancel_during_the_hooks_of_the_result_cancels_the_run() {
 }
 
 #[test]
-fn a_last_hook_killed_after_the_result_stood_was_cancelled() {
+fn final_hooks_killed_after_the_result_are_cancelled() {
     let hooks = json!({"hooks": {"on_complete": [{"id": "l"}]}});
     let mut player = Player::start(json!([{"id": "a"}]), hooks);
     player.pass(&["a"]);
@@ -237,7 +237,7 @@ fn a_last_hook_killed_after_the_result_stood_was_cancelled() {
 }
 
 #[test]
-fn a_second_request_ends_a_last_hook_that_waits_for_its_condition() {
+fn second_cancel_ends_final_hooks_awaiting_conditions() {
     let hooks = json!({"hooks": {"on_complete": [{"id": "l", "when": "x"}]}});
     let mut player = Player::start(json!([{"id": "a"}]), hooks);
     player.pass(&["a"]);

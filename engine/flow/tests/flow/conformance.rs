@@ -45,7 +45,7 @@ fn row_1_35_a_failed_step_blocks_its_dependents() {
 }
 
 #[test]
-fn row_1_35_a_step_can_be_tried_again_and_counts_once() {
+fn row_1_35_retried_steps_count_once() {
     let mut player = Player::start(json!([{"id": "a", "retry": {"delay": "0s"}}]), json!({}));
     player.begin("a");
     let first = player.attempt("a");
@@ -121,7 +121,7 @@ fn row_2_20_the_nine_states_map_down_to_five() {
 
 /// Retries come first, then the other branch; later steps take the branch that succeeded.
 #[test]
-fn row_2_25_a_fallback_runs_only_when_the_first_way_has_failed_for_good() {
+fn row_2_25_fallbacks_run_only_after_final_failure() {
     let steps = json!([
         {"id": "first", "on_failure": "continue", "retry": {"max_attempts": 2, "delay": "3s"}},
         {"id": "other", "depends_on": ["first"], "when": "steps.first.status == 'failed'"},
@@ -189,7 +189,7 @@ fn row_3_09_ends_are_implied() {
 
 /// The journal is the history of all steps, in order, with what each put out.
 #[test]
-fn row_3_14_the_history_of_all_steps_is_kept_without_asking() {
+fn row_3_14_the_history_of_all_steps_is_recorded() {
     let mut player = Player::start(seed(), json!({}));
     player.pass(&["test", "build", "review"]);
     let ended = player.journal.iter().filter_map(|(_, fact)| match fact {

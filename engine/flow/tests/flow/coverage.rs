@@ -50,7 +50,7 @@ fn a_transition_that_is_not_listed_is_refused() {
 }
 
 #[test]
-fn only_a_return_or_a_reopening_leads_out_of_an_end() {
+fn only_returns_and_reopenings_leave_an_end() {
     for (from, event, _) in step::TRANSITIONS {
         assert!(!from.is_terminal() || *event == step::StepEvent::Return);
     }

@@ -39,7 +39,7 @@ impl Player {
 }
 
 #[test]
-fn row_2_17_the_truth_table_of_step_rule_and_plan_rule() {
+fn row_2_17_step_and_plan_rules_follow_the_table() {
     for (step, plan, statuses, result) in [
         ("fail", "stop", "failed success skipped skipped", "failed"),
         ("fail", "continue", "failed success skipped success", "failed"),
@@ -57,7 +57,7 @@ fn row_2_17_the_truth_table_of_step_rule_and_plan_rule() {
 }
 
 #[test]
-fn reasons_say_why_a_step_did_not_run() {
+fn reasons_explain_unstarted_steps() {
     let player = play("fail", "stop", exit(3));
     let (by, status) = (id("bad"), StepStatus::Failed);
     assert_eq!(
@@ -74,7 +74,7 @@ fn reasons_say_why_a_step_did_not_run() {
 }
 
 #[test]
-fn a_timed_out_step_follows_the_same_rules_under_its_own_status() {
+fn timed_out_steps_follow_failure_rules() {
     let player = play("fail", "continue", Outcome::TimedOut);
     assert_eq!(player.statuses(), "bad=timed_out other=success behind=skipped later=success");
     assert_eq!(player.run.status(), RunStatus::Failed);
@@ -103,7 +103,7 @@ fn row_1_35_a_blocked_step_blocks_what_depends_on_it() {
 }
 
 #[test]
-fn a_stop_lets_a_running_step_finish_with_its_retries_but_starts_nothing() {
+fn stops_let_running_steps_finish_and_retry() {
     let retry = json!({"delay": "1s"});
     let mut player = Player::start(
         json!([{"id": "bad"}, {"id": "flaky", "retry": retry}, {"id": "queued"}, {"id": "late"}]),
@@ -143,7 +143,7 @@ fn a_true_condition_runs_the_step_once() {
 }
 
 #[test]
-fn a_condition_that_cannot_be_evaluated_fails_the_step_under_its_rule() {
+fn broken_conditions_fail_their_step() {
     for (rule, status, result) in [
         ("fail", StepStatus::Failed, RunStatus::Failed),
         ("continue", StepStatus::Failed, RunStatus::Success),
@@ -162,7 +162,7 @@ fn a_condition_that_cannot_be_evaluated_fails_the_step_under_its_rule() {
 }
 
 #[test]
-fn a_blocked_step_is_not_asked_for_its_condition() {
+fn conditions_of_blocked_steps_are_not_evaluated() {
     let mut player = Player::start(
         json!([{"id": "a"}, {"id": "b", "depends_on": ["a"], "when": "true"}]),
         json!({"on_failure": "continue"}),
@@ -173,7 +173,7 @@ fn a_blocked_step_is_not_asked_for_its_condition() {
 }
 
 #[test]
-fn an_attempt_cancelled_by_its_executor_cancels_the_step_and_fails_the_run() {
+fn executor_cancels_fail_the_run() {
     let mut player = Player::start(
         json!([{"id": "a", "retry": {}}, {"id": "b", "depends_on": ["a"]}]),
         json!({"on_failure": "continue"}),

@@ -28,7 +28,7 @@ fn row_2_19_hooks_run_around_the_steps_in_their_order() {
 }
 
 #[test]
-fn row_2_19_a_failed_run_calls_on_failure_and_on_complete() {
+fn row_2_19_failed_runs_call_on_failure_and_on_complete() {
     let mut player = Player::start(json!([{"id": "a"}]), with_hooks(&[]));
     player.pass(&["first"]);
     player.fail("a");
@@ -38,7 +38,7 @@ fn row_2_19_a_failed_run_calls_on_failure_and_on_complete() {
 }
 
 #[test]
-fn row_2_19_a_failing_hook_changes_the_result_only_if_it_is_required() {
+fn row_2_19_only_required_hooks_change_the_result() {
     for failing in ["first", "good", "last"] {
         for required in [false, true] {
             let names: &[&str] = if required { &[failing] } else { &[] };
@@ -59,7 +59,7 @@ fn row_2_19_a_failing_hook_changes_the_result_only_if_it_is_required() {
 }
 
 #[test]
-fn a_required_first_hook_that_fails_keeps_the_steps_from_starting() {
+fn failed_required_first_hooks_block_all_steps() {
     let mut player = Player::start(json!([{"id": "a"}]), with_hooks(&["first"]));
     player.fail("first");
     assert_eq!(player.reason("a"), Some(Reason::Stopped { by: id("first") }));
@@ -68,7 +68,7 @@ fn a_required_first_hook_that_fails_keeps_the_steps_from_starting() {
 }
 
 #[test]
-fn hooks_have_retries_conditions_and_dependencies_like_any_step() {
+fn hooks_have_retries_conditions_and_dependencies() {
     let hooks = json!({"hooks": {"on_complete": [
         {"id": "h1", "retry": {"delay": "0s"}},
         {"id": "h2", "depends_on": ["h1"], "when": "x"},
@@ -83,7 +83,7 @@ fn hooks_have_retries_conditions_and_dependencies_like_any_step() {
 }
 
 #[test]
-fn the_last_hooks_run_after_a_cancel_and_after_a_timeout() {
+fn final_hooks_run_after_cancels_and_timeouts() {
     let mut player = Player::start(json!([{"id": "a"}]), with_hooks(&[]));
     player.cancel();
     assert_eq!(player.working(), ["last"]);

@@ -28,7 +28,7 @@ fn website(max_visits: Json) -> Player {
 }
 
 #[test]
-fn row_3_11_a_reviewer_that_fails_twice_and_then_passes_goes_round_twice() {
+fn row_3_11_twice_failing_reviewers_loop_twice() {
     let mut player = website(json!(3));
     player.pass(&["create", "implement", "docs", "style"]);
     for visit in 2..=3 {
@@ -73,7 +73,7 @@ fn row_3_11_a_reviewer_that_always_fails_ends_loop_exhausted() {
 }
 
 #[test]
-fn a_success_can_lead_back_until_a_condition_ends_it() {
+fn successful_steps_loop_until_their_condition_ends() {
     let mut player = Player::start(
         json!([
             {"id": "poll"},
@@ -105,7 +105,7 @@ fn a_success_that_leads_back_for_ever_fails() {
 }
 
 #[test]
-fn retries_come_before_the_loop_and_begin_anew_in_each_visit() {
+fn retries_restart_in_each_visit_of_a_loop() {
     let steps = json!([{"id": "a", "retry": {"max_attempts": 2, "delay": "0s"},
         "on_failure": {"goto": "a", "max_visits": 2}}]);
     let mut player = Player::start(steps, json!({}));
@@ -128,7 +128,7 @@ fn a_condition_error_can_lead_back_too() {
 }
 
 #[test]
-fn nothing_goes_back_after_a_stop_or_a_cancel() {
+fn loops_end_after_a_stop_or_cancel() {
     let steps = json!([{"id": "bad"}, {"id": "a", "on_failure": {"goto": "a"}}]);
     let mut player = Player::start(steps.clone(), json!({}));
     player.begin("a");
@@ -145,7 +145,7 @@ fn nothing_goes_back_after_a_stop_or_a_cancel() {
 }
 
 #[test]
-fn a_step_that_waits_beside_a_loop_waits_for_the_new_visit() {
+fn dependents_of_looped_steps_await_the_new_visit() {
     let mut player = Player::start(
         json!([
             {"id": "a"},
@@ -166,7 +166,7 @@ fn a_step_that_waits_beside_a_loop_waits_for_the_new_visit() {
 }
 
 #[test]
-fn row_3_10_what_sent_the_flow_back_can_be_read_in_the_next_visit() {
+fn row_3_10_the_next_visit_reads_the_loop_cause() {
     let mut player = website(json!(3));
     player.pass(&["create", "implement", "style"]);
     player.begin("review");
@@ -178,7 +178,7 @@ fn row_3_10_what_sent_the_flow_back_can_be_read_in_the_next_visit() {
 }
 
 #[test]
-fn a_step_that_is_skipped_in_a_later_visit_has_no_output_of_an_earlier_one() {
+fn skipped_visits_have_no_earlier_output() {
     let mut player = Player::start(
         json!([
             {"id": "a", "when": "x"},

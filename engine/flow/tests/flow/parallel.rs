@@ -1,4 +1,4 @@
-//! Order and parallelism.
+//! Order and parallelism of steps.
 
 use plue_flow::{
     Effect, Run, RunStatus, StepStatus,
@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::player::{Player, id};
 
 #[test]
-fn independent_steps_run_side_by_side_up_to_max_parallel() {
+fn independent_steps_run_concurrently_up_to_max_parallel() {
     let steps = json!([{"id": "a"}, {"id": "b"}, {"id": "c"}, {"id": "d"}]);
     let mut player = Player::start(steps, json!({"max_parallel": 2}));
     assert_eq!(player.working(), ["a", "b"]);
@@ -21,7 +21,7 @@ fn independent_steps_run_side_by_side_up_to_max_parallel() {
 }
 
 #[test]
-fn ready_steps_start_in_the_order_of_the_plan() {
+fn ready_steps_start_in_plan_order() {
     let mut player = Player::start(
         json!([
             {"id": "z", "depends_on": ["root"]},
@@ -66,7 +66,7 @@ fn a_plan_without_steps_ends_at_once() {
 }
 
 #[test]
-fn a_max_parallel_of_zero_still_lets_one_run() {
+fn max_parallel_of_zero_still_runs_one() {
     let plan = crate::player::plan(json!([{"id": "a"}, {"id": "b"}]), json!({"max_parallel": 0}));
     let mut run = Run::new(RunId::new("r"), plan);
     let now = jiff::Timestamp::UNIX_EPOCH;
@@ -77,7 +77,7 @@ fn a_max_parallel_of_zero_still_lets_one_run() {
 }
 
 #[test]
-fn a_selection_runs_alone_and_is_not_held_back_by_what_it_leaves_out() {
+fn selections_run_alone_without_waiting_for_others() {
     let steps = json!([
         {"id": "a"},
         {"id": "b", "depends_on": ["a"]},
@@ -100,7 +100,7 @@ fn a_selection_runs_alone_and_is_not_held_back_by_what_it_leaves_out() {
 }
 
 #[test]
-fn carried_outputs_stand_beside_the_selection() {
+fn carried_outputs_complete_the_selection() {
     let steps = json!([{"id": "a"}, {"id": "b", "depends_on": ["a"]}]);
     let mut run = Run::new(RunId::new("r"), crate::player::plan(steps, json!({})));
     let now = jiff::Timestamp::UNIX_EPOCH;
@@ -120,7 +120,7 @@ fn carried_outputs_stand_beside_the_selection() {
 }
 
 #[test]
-fn a_selected_step_waits_for_the_first_hooks_all_the_same() {
+fn selected_steps_wait_for_first_hooks() {
     let steps = json!([{"id": "a"}, {"id": "b", "depends_on": ["a"]}]);
     let hooks = json!({"hooks": {"on_start": [{"id": "first"}]}});
     let mut player = Player::create(crate::player::plan(steps, hooks), &["b"]);

@@ -11,14 +11,14 @@ fn hold(player: &mut Player, step: &str, reason: &str) -> plue_flow::Transition 
 }
 
 #[test]
-fn a_held_attempt_stays_queued_with_its_reason_and_takes_no_place() {
+fn unschedulable_attempts_stay_queued_with_a_reason() {
     let steps = json!([{"id": "gpu"}, {"id": "test"}]);
     let mut player = Player::start(steps, json!({"max_parallel": 1}));
-    let told = hold(&mut player, "gpu", "asks for gpu=1");
+    let requeued = hold(&mut player, "gpu", "asks for gpu=1");
     let held = player.step("gpu");
     assert_eq!(held.status, StepStatus::Queued);
     assert_eq!(held.reason.unwrap().to_string(), "waits for a runner: asks for gpu=1");
-    let queued = told.facts.iter().any(|fact| matches!(fact, Fact::AttemptQueued { .. }));
+    let queued = requeued.facts.iter().any(|fact| matches!(fact, Fact::AttemptQueued { .. }));
     assert!(queued, "the place was not given to the other step");
     player.pass(&["test"]);
     assert_eq!(player.run.status(), RunStatus::Running);
@@ -28,7 +28,7 @@ fn a_held_attempt_stays_queued_with_its_reason_and_takes_no_place() {
 }
 
 #[test]
-fn a_placed_attempt_is_performed_as_if_it_had_just_been_queued() {
+fn placed_attempts_are_performed_like_new_ones() {
     let mut player = Player::start(json!([{"id": "gpu"}]), json!({}));
     hold(&mut player, "gpu", "asks for gpu=1");
     let attempt = player.attempt("gpu");
@@ -43,7 +43,7 @@ fn a_placed_attempt_is_performed_as_if_it_had_just_been_queued() {
 }
 
 #[test]
-fn the_same_reason_is_told_once_and_a_cancelled_run_ends_what_is_held() {
+fn repeated_reasons_are_recorded_once() {
     let mut player = Player::start(json!([{"id": "gpu"}]), json!({}));
     hold(&mut player, "gpu", "asks for gpu=1");
     let attempt = player.attempt("gpu");

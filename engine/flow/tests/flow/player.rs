@@ -266,8 +266,8 @@ impl Player {
             }
         }
         assert_eq!(run, self.run, "the facts are not the whole change");
-        let told: BTreeSet<StepId> = transition.touched.iter().cloned().collect();
-        assert!(told.is_superset(&touched), "{touched:?} changed, {told:?} told");
+        let reported: BTreeSet<StepId> = transition.touched.iter().cloned().collect();
+        assert!(reported.is_superset(&touched), "{touched:?} changed, {reported:?} told");
     }
 
     fn record(&mut self, old: &Run, new: &Run, fact: &Fact) {

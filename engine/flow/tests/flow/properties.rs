@@ -21,13 +21,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     #[test]
-    fn row_1_14_every_run_ends_and_can_be_cut_off_anywhere(case in case(Features::All)) {
+    fn row_1_14_every_run_ends_from_any_prefix(case in case(Features::All)) {
         let player = play(&case, &mut |_| {});
         prop_assert!(player.run.is_finished());
     }
 
     #[test]
-    fn row_1_29_no_step_starts_before_all_it_needs_has_ended_well(case in case(Features::All)) {
+    fn row_1_29_steps_start_after_all_their_dependencies(case in case(Features::All)) {
         let mut seen = 0;
         play(&case, &mut |player| {
             for at in seen..player.journal.len() {
@@ -38,7 +38,7 @@ proptest! {
     }
 
     #[test]
-    fn row_2_22_a_run_is_always_where_a_naive_interpreter_is(case in case(Features::Plain)) {
+    fn row_2_22_runs_match_a_naive_interpreter(case in case(Features::Plain)) {
         agrees(&case);
     }
 }
@@ -101,7 +101,7 @@ fn agrees(case: &Case) {
     }
     let mut naive = Naive::new(&case.steps, &case.more);
     let mut seen = 0;
-    let mut begun = None;
+    let mut first_start = None;
     let mut done = false;
     play(&case, &mut |player| {
         let reopens = |fact: &(_, Fact)| matches!(fact.1, Fact::RunReopened { .. });
@@ -109,10 +109,10 @@ fn agrees(case: &Case) {
         if done {
             return;
         }
-        let start = *begun.get_or_insert(player.now);
+        let start = *first_start.get_or_insert(player.now);
         naive.now_s = player.now.duration_since(start).as_secs();
         for (_, fact) in &player.journal[seen..] {
-            tell(&mut naive, fact);
+            apply(&mut naive, fact);
         }
         naive.settle();
         seen = player.journal.len();
@@ -124,7 +124,7 @@ fn agrees(case: &Case) {
     });
 }
 
-fn tell(naive: &mut Naive, fact: &Fact) {
+fn apply(naive: &mut Naive, fact: &Fact) {
     if let Fact::ConditionEvaluated { step, value, .. } = fact {
         naive.answered(step.as_str(), value.clone().map_err(drop));
     }

@@ -26,7 +26,7 @@ struct Step {
     asks: bool,
     answer: Option<bool>,
     tried: u32,
-    begun: bool,
+    started: bool,
     due_s: i64,
     status: &'static str,
     lets_through: bool,
@@ -55,7 +55,7 @@ impl Naive {
                 asks: step["when"].is_string(),
                 answer: None,
                 tried: 0,
-                begun: false,
+                started: false,
                 due_s: 0,
                 status: "pending",
                 lets_through: false,
@@ -91,20 +91,20 @@ impl Naive {
 
     pub(crate) fn assigned(&mut self, id: &str) {
         let at = self.find(id);
-        self.steps[at].begun = true;
+        self.steps[at].started = true;
         self.settle();
     }
 
     pub(crate) fn requeued(&mut self, id: &str) {
         let at = self.find(id);
-        self.steps[at].begun = self.steps[at].tried > 1;
+        self.steps[at].started = self.steps[at].tried > 1;
         self.settle();
     }
 
     pub(crate) fn started(&mut self, id: &str) {
         let at = self.find(id);
         self.steps[at].status = "running";
-        self.steps[at].begun = true;
+        self.steps[at].started = true;
         self.settle();
     }
 
@@ -122,7 +122,7 @@ impl Naive {
             _ if retried => {
                 let factor = if step.doubles { 1 << (step.tried - 1) } else { 1 };
                 step.due_s = self.now_s + step.delay_s * factor;
-                step.begun = true;
+                step.started = true;
                 step.status = "waiting";
             }
             "timeout" => self.failed(at, "timed_out"),
@@ -162,11 +162,12 @@ impl Naive {
     fn skip_one(&mut self) -> bool {
         for at in 0..self.steps.len() {
             let step = &self.steps[at];
-            let not_begun = step.status == "pending" || (step.status == "queued" && !step.begun);
+            let not_started =
+                step.status == "pending" || (step.status == "queued" && !step.started);
             let ended = |at: &usize| ENDED.contains(&self.steps[*at].status);
             let blocked = step.above.iter().all(ended)
                 && step.above.iter().any(|at| !self.steps[*at].lets_through);
-            if (not_begun && self.stopped) || (step.status == "pending" && blocked) {
+            if (not_started && self.stopped) || (step.status == "pending" && blocked) {
                 self.finish(at, "skipped", false);
                 return true;
             }

@@ -20,7 +20,7 @@ fn a_run_without_a_journal_takes_nothing() {
 }
 
 #[test]
-fn a_second_start_and_what_comes_before_the_first_are_refused() {
+fn inputs_before_or_repeating_the_start_are_refused() {
     let mut player = Player::create(plan(json!([{"id": "a"}]), json!({})), &[]);
     let early = player.try_feed(ended("r:1:a:1:1")).unwrap_err();
     assert_eq!(early, Rejected::NotStarted);
@@ -30,7 +30,7 @@ fn a_second_start_and_what_comes_before_the_first_are_refused() {
 }
 
 #[test]
-fn an_attempt_that_is_not_the_open_one_is_refused() {
+fn stale_attempts_are_refused() {
     let mut player = Player::start(json!([{"id": "a", "retry": {"delay": "0s"}}]), json!({}));
     player.fail("a");
     for stale in [
@@ -58,7 +58,7 @@ fn an_attempt_that_is_not_the_open_one_is_refused() {
 }
 
 #[test]
-fn a_condition_of_another_visit_or_an_unknown_step_is_refused() {
+fn conditions_of_other_visits_are_refused() {
     let mut player = Player::start(json!([{"id": "a", "when": "x"}, {"id": "b"}]), json!({}));
     let answer = |step: &str, visit| Input::Condition {
         step: id(step),

@@ -34,7 +34,7 @@ fn failed() -> Player {
 }
 
 #[test]
-fn failed_steps_and_what_depends_on_them_go_again() {
+fn failed_steps_and_their_dependents_run_again() {
     let mut player = failed();
     player.reopen(Reopen::Failed);
     assert_eq!(player.run.status(), RunStatus::Running);
@@ -51,7 +51,7 @@ fn failed_steps_and_what_depends_on_them_go_again() {
 }
 
 #[test]
-fn from_a_step_takes_it_and_everything_behind_it() {
+fn reopening_from_a_step_includes_its_dependents() {
     let mut player = failed();
     player.reopen(Reopen::From(id("a")));
     player.pass(&["a", "b", "c", "side", "last"]);
@@ -60,7 +60,7 @@ fn from_a_step_takes_it_and_everything_behind_it() {
 }
 
 #[test]
-fn from_a_step_behind_a_failed_one_is_not_blocked_by_it() {
+fn reopening_from_a_step_ignores_earlier_failures() {
     let mut player = failed();
     player.reopen(Reopen::From(id("c")));
     player.pass(&["c"]);
@@ -80,7 +80,7 @@ fn all_takes_every_step_and_hook() {
 }
 
 #[test]
-fn a_success_a_live_run_and_an_unknown_step_are_refused() {
+fn successes_live_runs_and_unknown_steps_are_refused() {
     let mut player = Player::start(json!([{"id": "a"}]), json!({}));
     let reopen = |from| Input::Reopen { by: "ann".into(), from };
     let early = player.try_feed(reopen(Reopen::All)).unwrap_err();
@@ -97,7 +97,7 @@ fn a_success_a_live_run_and_an_unknown_step_are_refused() {
 }
 
 #[test]
-fn a_cancelled_and_a_timed_out_run_can_go_on() {
+fn cancelled_and_timed_out_runs_can_be_reopened() {
     let mut player = Player::start(json!([{"id": "a"}, {"id": "b"}]), json!({}));
     player.pass(&["a"]);
     player.cancel();
@@ -127,7 +127,7 @@ fn a_loop_has_its_full_bound_again() {
 }
 
 #[test]
-fn a_run_cancelled_before_its_start_can_begin_by_being_reopened() {
+fn runs_cancelled_before_their_start_can_be_reopened() {
     let plan = crate::player::plan(json!([{"id": "a"}]), json!({}));
     let mut player = Player::create(plan, &[]);
     player.cancel();
@@ -138,7 +138,7 @@ fn a_run_cancelled_before_its_start_can_begin_by_being_reopened() {
 }
 
 #[test]
-fn the_cancel_ladder_and_the_timeout_begin_anew() {
+fn reopening_resets_cancels_and_the_timeout() {
     let mut player = Player::start(json!([{"id": "a"}]), json!({}));
     player.begin("a");
     player.cancel();
@@ -175,7 +175,7 @@ fn a_step_that_a_retry_selected_stays_selected() {
 }
 
 #[test]
-fn what_was_not_selected_stays_out_when_all_goes_again() {
+fn unselected_steps_stay_out_after_reopening() {
     let plan = crate::player::plan(json!([{"id": "a"}, {"id": "b"}]), json!({}));
     let mut player = Player::create(plan, &["a"]);
     player.feed(Input::Start);

@@ -14,7 +14,7 @@ fn infra() -> Outcome {
 }
 
 #[test]
-fn row_2_16_attempts_come_exactly_when_the_policy_says() {
+fn row_2_16_attempts_follow_the_policy_exactly() {
     let retry =
         json!({"max_attempts": 4, "delay": "2s", "backoff": "exponential", "max_delay": "5s"});
     let mut player = Player::start(json!([{"id": "a", "retry": retry}]), json!({}));
@@ -83,7 +83,7 @@ fn a_runner_lost_before_the_start_costs_nothing() {
 }
 
 #[test]
-fn a_runner_lost_after_the_start_is_a_failure_that_may_be_tried_again() {
+fn runners_lost_after_the_start_are_retried() {
     for (retry, status) in [
         (json!(null), StepStatus::Failed),
         (json!({}), StepStatus::Waiting),
@@ -101,7 +101,7 @@ fn a_runner_lost_after_the_start_is_a_failure_that_may_be_tried_again() {
 }
 
 #[test]
-fn a_due_retry_without_a_place_is_no_deadline() {
+fn due_retries_without_a_slot_set_no_deadline() {
     let steps = json!([{"id": "a", "retry": {"delay": "1s"}}, {"id": "b"}]);
     let mut player = Player::start(steps, json!({"max_parallel": 1}));
     player.fail("a");
@@ -114,7 +114,7 @@ fn a_due_retry_without_a_place_is_no_deadline() {
 }
 
 #[test]
-fn work_inside_the_engine_may_end_without_a_start() {
+fn engine_work_may_end_without_a_start() {
     let mut player = Player::start(
         json!([{"id": "a", "retry": {"delay": "0s"}}, {"id": "b"}, {"id": "c", "on_failure": "continue"}]),
         json!({"on_failure": "continue"}),

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::player::{Player, exit};
 
 #[test]
-fn after_its_timeout_a_run_stops_what_runs_and_skips_the_rest() {
+fn run_timeouts_stop_running_and_skip_other_steps() {
     let mut player = Player::start(
         json!([
             {"id": "a"},
@@ -37,7 +37,7 @@ fn after_its_timeout_a_run_stops_what_runs_and_skips_the_rest() {
 }
 
 #[test]
-fn a_plan_that_does_not_say_has_an_hour() {
+fn plans_without_a_timeout_have_an_hour() {
     let player = Player::start(json!([{"id": "a"}]), json!({}));
     let hour = player.now + jiff::SignedDuration::from_hours(1);
     assert_eq!(player.run.next_deadline(), Some(hour));
@@ -57,7 +57,7 @@ fn any_input_after_the_timeout_notices_it() {
 }
 
 #[test]
-fn a_last_step_that_succeeds_late_but_before_anybody_noticed_is_a_success() {
+fn late_success_counts_before_the_timeout_fires() {
     let mut player = Player::start(json!([{"id": "a"}]), json!({}));
     player.begin("a");
     player.now += jiff::SignedDuration::from_hours(2);
@@ -66,7 +66,7 @@ fn a_last_step_that_succeeds_late_but_before_anybody_noticed_is_a_success() {
 }
 
 #[test]
-fn the_last_hooks_have_the_same_time_again_and_are_killed_after_it() {
+fn final_hooks_have_their_own_timeout() {
     let hooks = json!({"timeout": "1m", "hooks": {"on_complete": [{"id": "l"}, {"id": "m"}]}});
     let mut player = Player::start(json!([{"id": "a"}]), hooks);
     player.wait("1m");
@@ -82,7 +82,7 @@ fn the_last_hooks_have_the_same_time_again_and_are_killed_after_it() {
 }
 
 #[test]
-fn a_cancelled_run_stays_cancelled_when_its_timeout_comes() {
+fn cancelled_runs_stay_cancelled_at_their_timeout() {
     let mut player = Player::start(json!([{"id": "a"}]), json!({}));
     player.begin("a");
     player.cancel();

@@ -24,7 +24,7 @@ fn waiting_for(quorum: u32, more: Json) -> Player {
 }
 
 #[test]
-fn row_0_04_an_approval_waits_and_an_answer_lets_the_run_go_on() {
+fn row_0_04_approvals_wait_until_an_answer() {
     let mut player = waiting_for(1, json!({}));
     assert_eq!(player.run.status(), RunStatus::Waiting);
     assert_eq!(player.statuses(), "ask=waiting ship=pending");
@@ -40,7 +40,7 @@ fn row_0_04_an_approval_waits_and_an_answer_lets_the_run_go_on() {
 type Row = (u32, &'static [(&'static str, bool)], StepStatus);
 
 #[test]
-fn the_quorum_counts_different_people_and_one_no_is_enough() {
+fn quorums_count_distinct_people_one_rejection_suffices() {
     let table: [Row; 6] = [
         (1, &[("ann", true)], StepStatus::Success),
         (2, &[("ann", true)], StepStatus::Waiting),
@@ -59,7 +59,7 @@ fn the_quorum_counts_different_people_and_one_no_is_enough() {
 }
 
 #[test]
-fn who_may_not_answer_or_has_answered_is_refused() {
+fn unauthorised_and_repeated_answers_are_refused() {
     let mut player = Player::start(approval(json!({})), json!({}));
     let approvers = vec!["ann".to_owned(), "bob".to_owned()];
     player.waits("ask", Awaited::Decision { message: None, approvers, quorum: 2 }, None);
@@ -78,7 +78,7 @@ fn who_may_not_answer_or_has_answered_is_refused() {
 }
 
 #[test]
-fn a_rejection_says_who_and_why_and_is_not_tried_again() {
+fn rejections_name_person_and_reason_without_retry() {
     let retry = json!({"retry": {"delay": "0s"}});
     let mut player = waiting_for(1, retry);
     let mut no = decision("ann", false);
@@ -104,7 +104,7 @@ fn what_was_filled_in_is_the_output() {
 }
 
 #[test]
-fn an_unanswered_approval_becomes_what_on_timeout_says_at_that_second() {
+fn unanswered_approvals_follow_on_timeout() {
     for (rule, status) in [("reject", StepStatus::Failed), ("approve", StepStatus::Success)] {
         let steps = approval(json!({"on_timeout": rule, "timeout": "90m"}));
         let mut player = Player::start(steps, json!({}));
@@ -136,7 +136,7 @@ fn a_rejection_can_lead_back() {
 }
 
 #[test]
-fn a_pause_lasts_exactly_as_long_as_it_says_and_takes_no_place() {
+fn timed_waits_are_exact_and_take_no_slot() {
     let steps = json!([{"id": "nap"}, {"id": "beside"}]);
     let mut player = Player::start(steps, json!({"max_parallel": 1}));
     player.waits("nap", Awaited::Time, Some("10m"));
@@ -152,7 +152,7 @@ fn a_pause_lasts_exactly_as_long_as_it_says_and_takes_no_place() {
 }
 
 #[test]
-fn the_hour_that_a_plan_has_unsaid_does_not_count_waiting() {
+fn the_default_timeout_excludes_waiting() {
     let mut player = waiting_for(1, json!({}));
     player.wait("100h");
     player.decide("ask", "ann", true);
@@ -165,7 +165,7 @@ fn the_hour_that_a_plan_has_unsaid_does_not_count_waiting() {
 }
 
 #[test]
-fn the_timeout_that_a_plan_says_counts_everything() {
+fn an_explicit_timeout_includes_waiting() {
     let mut player = Player::start(approval(json!({})), json!({"timeout": "1h"}));
     player.waits("ask", asked(1), None);
     player.wait("1h");
@@ -196,7 +196,7 @@ fn each_event_is_taken_once() {
 }
 
 #[test]
-fn a_plan_that_stops_breaks_off_what_nobody_works_at() {
+fn stopped_plans_end_idle_waits() {
     let steps = json!([{"id": "bad"}, {"id": "ask"}, {"id": "call"}]);
     let mut player = Player::start(steps, json!({}));
     player.waits("ask", asked(1), None);
@@ -220,7 +220,7 @@ fn a_cancel_ends_waiting_at_once() {
 }
 
 #[test]
-fn a_call_that_was_asked_to_stop_does_not_begin_to_wait() {
+fn stopped_calls_do_not_start_waiting() {
     let mut player = Player::start(json!([{"id": "call"}]), json!({}));
     player.begin("call");
     player.cancel();
@@ -229,7 +229,7 @@ fn a_call_that_was_asked_to_stop_does_not_begin_to_wait() {
 }
 
 #[test]
-fn row_3_17_a_child_run_is_in_the_journal_before_it_exists() {
+fn row_3_17_child_runs_are_journaled_before_creation() {
     let mut player = Player::start(json!([{"id": "sub"}]), json!({}));
     player.begin("sub");
     let attempt = player.attempt("sub");
@@ -239,8 +239,8 @@ fn row_3_17_a_child_run_is_in_the_journal_before_it_exists() {
         source: "a.plue.py".to_owned(),
         inputs: json!({"n": 1}),
     };
-    let told = player.feed(Input::Child { attempt: attempt.clone(), child: child.clone() });
-    assert!(matches!(told.effects.as_slice(), [Effect::Perform { .. }]));
+    let transition = player.feed(Input::Child { attempt: attempt.clone(), child: child.clone() });
+    assert!(matches!(transition.effects.as_slice(), [Effect::Perform { .. }]));
     assert_eq!(player.run.child(&attempt), Some(&child));
     assert_eq!(player.reason("sub").unwrap().to_string(), "child run child");
     let twice = Input::Child { attempt: attempt.clone(), child };
@@ -250,7 +250,7 @@ fn row_3_17_a_child_run_is_in_the_journal_before_it_exists() {
 }
 
 #[test]
-fn outputs_of_the_plan_are_computed_before_the_last_hooks() {
+fn plan_outputs_are_computed_before_final_hooks() {
     let hooks = json!({"on_success": [{"id": "good"}], "on_failure": [{"id": "bad"}]});
     for (value, called) in [(Ok(json!({"v": 1})), "good"), (Err("no v".to_owned()), "bad")] {
         let more = json!({"outputs": {"v": 1}, "hooks": hooks});
@@ -294,7 +294,7 @@ fn asks(player: &mut Player, step: &str, calls: &[&str], is_busy: bool) {
 }
 
 #[test]
-fn calls_of_an_agent_wait_for_people_while_its_process_stays() {
+fn agent_calls_await_people_while_the_process_stays() {
     let mut player =
         Player::start(json!([{"id": "ask"}, {"id": "next", "depends_on": ["ask"]}]), json!({}));
     player.begin("ask");
@@ -320,7 +320,7 @@ fn calls_of_an_agent_wait_for_people_while_its_process_stays() {
 }
 
 #[test]
-fn an_agent_that_waits_for_people_is_stopped_like_one_that_works() {
+fn waiting_agents_are_stopped_like_working_ones() {
     let mut player = Player::start(json!([{"id": "ask"}]), json!({}));
     player.begin("ask");
     asks(&mut player, "ask", &["a"], false);

@@ -44,8 +44,8 @@ pub(super) fn read(event: &str, payload: Loose<'_>) -> Result<Reading, Refusal> 
 
 /// The word for the kind: of the body, of a system hook's body, else of the header.
 fn object_kind<'j>(event: &str, payload: Loose<'j>) -> &'j str {
-    let said = payload.get("object_kind").str();
-    said.or_else(|| payload.get("event_name").str()).unwrap_or(match event {
+    let kind = payload.get("object_kind").str();
+    kind.or_else(|| payload.get("event_name").str()).unwrap_or(match event {
         "Push Hook" => "push",
         "Tag Push Hook" => "tag_push",
         "Merge Request Hook" => "merge_request",

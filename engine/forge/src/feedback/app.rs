@@ -50,7 +50,7 @@ pub enum AppKeyError {
 /// Permissions of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Rights {
-    /// Read contents.
+    /// Read access to contents.
     Read,
     /// Read contents, write commit statuses and comments.
     Statuses,
@@ -211,7 +211,7 @@ fn plain(error: FeedbackError, now: Timestamp, rights: Rights) -> FeedbackError 
     let FeedbackError::Refused { what, status, reason } = error else { return error };
     let hint = match status {
         401 => format!(
-            "; is the key this App's, and the clock of this machine right? It says {}",
+            "; is the key this App's, and the clock of this machine right? It answered {}",
             now.strftime("%FT%TZ")
         ),
         404 => "; is the App installed for this repository?".to_owned(),

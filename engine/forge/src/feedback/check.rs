@@ -20,11 +20,11 @@ pub struct CheckId(pub u64);
 /// Severity of an annotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// Information.
+    /// A remark without a problem.
     Notice,
-    /// A possible problem.
+    /// A problem that may be none.
     Warning,
-    /// A definite problem.
+    /// A problem that made the plan fail.
     Failure,
 }
 
@@ -52,7 +52,7 @@ pub struct Check {
     pub name: String,
     /// Our own id: a check of the same commit and id is updated and not made again.
     pub external_id: String,
-    /// Current state.
+    /// The state to show.
     pub state: State,
     /// Address of the details page.
     pub url: Option<String>,

@@ -23,7 +23,7 @@ pub enum FeedbackError {
         /// Delay requested by the forge.
         retry_after: Option<Duration>,
     },
-    /// The forge refuses.
+    /// The forge answered with an error status.
     #[error("the forge refused {what} (status {status}): {reason}")]
     Refused {
         /// Name of the operation.

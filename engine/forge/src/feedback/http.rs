@@ -180,8 +180,8 @@ fn headers(provider: Provider, token: &str) -> Option<HeaderMap> {
 
 /// The forge's error message, without control characters.
 fn reason(bytes: &[u8]) -> String {
-    let said = serde_json::from_slice::<Json>(bytes).ok();
-    let message = said.as_ref().and_then(|said| said.get("message").or_else(|| said.get("error")));
+    let body = serde_json::from_slice::<Json>(bytes).ok();
+    let message = body.as_ref().and_then(|body| body.get("message").or_else(|| body.get("error")));
     let text = match message {
         Some(Json::String(text)) => text.clone(),
         Some(other) => other.to_string(),

@@ -24,9 +24,9 @@ pub enum Outcome {
     Queued,
     /// The run is in progress.
     Running,
-    /// The run succeeded.
+    /// All steps succeeded or were skipped.
     Success,
-    /// The run failed.
+    /// At least one step failed.
     Failed,
     /// A principal cancelled the run.
     Cancelled,
@@ -37,7 +37,7 @@ pub enum Outcome {
     },
     /// It had nothing to do, which counts as success.
     Skipped {
-        /// Cause, as text.
+        /// The cause, for people.
         reason: String,
     },
     /// There is no plan: the file is invalid.
@@ -57,7 +57,7 @@ pub enum PlanChange {
     New,
     /// The plan is deleted.
     Removed,
-    /// The plan differs.
+    /// A plan of this name exists with other content.
     Changed(PlanDiff),
 }
 
@@ -96,7 +96,7 @@ pub struct PlanReport {
     pub url: Option<String>,
     /// Duration as text: `1m 12s`.
     pub took: Option<String>,
-    /// The failed steps.
+    /// Steps that failed, in plan order.
     pub steps: Vec<StepReport>,
     /// Its test results; `None`: its steps have left no test report.
     pub tests: Option<TestsReport>,

@@ -13,15 +13,15 @@ use crate::{
 /// State of a commit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// The run waits.
+    /// The run is queued or waits for a person.
     Pending,
     /// The run is in progress.
     Running,
-    /// The run succeeded.
+    /// All steps succeeded or were skipped.
     Success,
     /// It had nothing to do, which counts as success.
     Skipped,
-    /// The run failed.
+    /// At least one step failed.
     Failure,
     /// Something of ours failed.
     Error,
@@ -34,7 +34,7 @@ pub enum State {
 pub struct CommitStatus {
     /// Name of the plan's status, `plue / CI Pipeline`, for branch protections.
     pub context: String,
-    /// Current state.
+    /// The state to show.
     pub state: State,
     /// A few words; cut to [`MAX_DESCRIPTION_CHARS`].
     pub description: String,

@@ -94,7 +94,7 @@ pub(super) async fn merge_base(
 ) -> Result<Option<CommitId>, GitError> {
     let args = ["--end-of-options", one, other.as_str()];
     match Call::local(&mirror.folder).run("merge-base", &args).await {
-        Ok(said) => CommitId::new(String::from_utf8_lossy(&said).trim()).map(Some),
+        Ok(output) => CommitId::new(String::from_utf8_lossy(&output).trim()).map(Some),
         Err(GitError::Failed { .. }) => Ok(None),
         Err(other) => Err(other),
     }

@@ -148,8 +148,8 @@ async fn shallow(
     let walk: &[&str] = if depth == NonZeroU32::MIN { &["--no-walk=unsorted"] } else { &[] };
     let args = [walk, &["--parents", "--stdin"]].concat();
     let call = Call::local(&mirror.folder).at_most(MAX_HISTORY_BYTES);
-    let said = call.run_with("rev-list", &args, ids(&first).as_bytes()).await?;
-    let (included, boundary) = picked::within(&String::from_utf8_lossy(&said), &first, depth);
+    let output = call.run_with("rev-list", &args, ids(&first).as_bytes()).await?;
+    let (included, boundary) = picked::within(&String::from_utf8_lossy(&output), &first, depth);
     let there: HashSet<&str> = included.iter().map(String::as_str).collect();
     let mut tags = tags(mirror, checkout, &[]).await?;
     tags.retain(|tag| there.contains(tag.leads_to()));
@@ -168,8 +168,8 @@ async fn shallow(
 async fn objects(mirror: &Mirror, how: &[&str], commits: &str) -> Result<String, GitError> {
     let args = [&["--objects", "--no-object-names"], how, &["--stdin"]].concat();
     let call = Call::local(&mirror.folder).at_most(MAX_HISTORY_BYTES);
-    let said = call.run_with("rev-list", &args, commits.as_bytes()).await?;
-    Ok(String::from_utf8_lossy(&said).into_owned())
+    let output = call.run_with("rev-list", &args, commits.as_bytes()).await?;
+    Ok(String::from_utf8_lossy(&output).into_owned())
 }
 
 async fn tags(mirror: &Mirror, checkout: &Checkout, of: &[String]) -> Result<Vec<Tag>, GitError> {
@@ -179,8 +179,8 @@ async fn tags(mirror: &Mirror, checkout: &Checkout, of: &[String]) -> Result<Vec
     let mut args = vec![TAG_FORMAT];
     args.extend(of.iter().map(String::as_str));
     args.push("refs/tags");
-    let said = Call::local(&mirror.folder).run("for-each-ref", &args).await?;
-    Ok(parse_tags(&String::from_utf8_lossy(&said)))
+    let output = Call::local(&mirror.folder).run("for-each-ref", &args).await?;
+    Ok(parse_tags(&String::from_utf8_lossy(&output)))
 }
 
 /// The commits that a checkout of all commits has the contents of.

@@ -24,7 +24,7 @@ impl CommitId {
         Err(GitError::BadName(text.chars().take(100).collect()))
     }
 
-    /// The hexadecimal digits.
+    /// All 40 or 64 hexadecimal digits, in lower case.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -15,7 +15,7 @@ pub enum GitError {
     /// Git exited with an error.
     #[error("`git {command}` failed: {reason}")]
     Failed {
-        /// Subcommand of git.
+        /// The failed subcommand of git.
         command: &'static str,
         /// The end of what it wrote to its standard error, without credentials.
         reason: String,
@@ -23,7 +23,7 @@ pub enum GitError {
     /// It took too long.
     #[error("`git {command}` took longer than {seconds} s")]
     TimedOut {
-        /// Subcommand of git.
+        /// The failed subcommand of git.
         command: &'static str,
         /// Timeout in seconds.
         seconds: u64,
@@ -31,15 +31,15 @@ pub enum GitError {
     /// The answer is larger than its budget. It will be the next time.
     #[error("`git {command}` was stopped: {stopped}")]
     TooLarge {
-        /// Subcommand of git.
+        /// The stopped subcommand of git.
         command: &'static str,
-        /// The exceeded limit.
+        /// The limit that stopped it.
         stopped: Stopped,
     },
     /// A pipe to git broke.
     #[error("the pipe to `git {command}` broke")]
     Pipe {
-        /// Subcommand of git.
+        /// The failed subcommand of git.
         command: &'static str,
         /// Cause of the error.
         #[source]

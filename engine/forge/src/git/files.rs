@@ -10,7 +10,7 @@ use crate::{
 /// Type of a tree's entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EntryKind {
-    /// A regular file.
+    /// A regular file, executable or not.
     File {
         /// True if the file is executable.
         executable: bool,
@@ -97,15 +97,15 @@ pub(super) async fn read_blobs(
     }
     let call = Call::with(&mirror.folder, remote);
     let lines = |ids: &[&str]| ids.iter().map(|id| format!("{id}\n")).collect::<String>();
-    let said = call.run_with("cat-file", &["--batch-check"], lines(ids).as_bytes()).await?;
-    let sizes: Vec<Option<u64>> = String::from_utf8_lossy(&said).lines().map(size).collect();
+    let output = call.run_with("cat-file", &["--batch-check"], lines(ids).as_bytes()).await?;
+    let sizes: Vec<Option<u64>> = String::from_utf8_lossy(&output).lines().map(size).collect();
     let fits = |(_, size): &(&&str, &Option<u64>)| size.is_some_and(|size| size <= limit);
     let small: Vec<&str> = ids.iter().zip(&sizes).filter(fits).map(|(id, _)| *id).collect();
-    let mut said = Vec::new();
+    let mut output = Vec::new();
     if !small.is_empty() {
-        said = call.run_with("cat-file", &["--batch"], lines(&small).as_bytes()).await?;
+        output = call.run_with("cat-file", &["--batch"], lines(&small).as_bytes()).await?;
     }
-    let mut rest = said.as_slice();
+    let mut rest = output.as_slice();
     let content = |size: &Option<u64>| match size {
         None => FileContent::Absent,
         Some(size) if *size > limit => FileContent::TooLarge(*size),

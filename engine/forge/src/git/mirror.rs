@@ -184,9 +184,9 @@ impl Mirror {
     async fn missing(&self, commit: &CommitId) -> Result<String, GitError> {
         let args = ["--objects", "--no-object-names", "--no-walk", "--missing=print"];
         let args = [&args[..], &["--end-of-options", commit.as_str()]].concat();
-        let said = Call::local(&self.folder).run("rev-list", &args).await?;
-        let said = String::from_utf8_lossy(&said);
-        Ok(said
+        let output = Call::local(&self.folder).run("rev-list", &args).await?;
+        let output = String::from_utf8_lossy(&output);
+        Ok(output
             .lines()
             .filter_map(|line| line.strip_prefix('?'))
             .fold(String::new(), |all, id| all + id + "\n"))
@@ -223,8 +223,8 @@ impl Mirror {
     pub async fn is_published(&self, commit: &CommitId) -> Result<bool, GitError> {
         let args = ["--count=1", "--format=%(refname)", "--contains", commit.as_str()];
         let args = [&args[..], &["refs/heads", "refs/tags"]].concat();
-        let said = Call::local(&self.folder).run("for-each-ref", &args).await?;
-        Ok(!said.is_empty())
+        let output = Call::local(&self.folder).run("for-each-ref", &args).await?;
+        Ok(!output.is_empty())
     }
 
     /// Protects a commit from garbage collection, whatever happens to its branch.
@@ -266,14 +266,14 @@ impl Mirror {
     pub async fn message(&self, commit: &CommitId) -> Result<String, GitError> {
         let args = ["--no-patch", "--format=%B", "--end-of-options", commit.as_str()];
         let call = Call::local(&self.folder).at_most(MAX_MESSAGE_BYTES);
-        let said = call.run("show", &args).await?;
-        Ok(String::from_utf8_lossy(&said).trim_end().to_owned())
+        let output = call.run("show", &args).await?;
+        Ok(String::from_utf8_lossy(&output).trim_end().to_owned())
     }
 
     pub(super) async fn rev_parse(&self, name: &str) -> Result<Option<CommitId>, GitError> {
         let args = ["--verify", "--quiet", "--end-of-options", name];
         match Call::local(&self.folder).run("rev-parse", &args).await {
-            Ok(said) => CommitId::new(String::from_utf8_lossy(&said).trim()).map(Some),
+            Ok(output) => CommitId::new(String::from_utf8_lossy(&output).trim()).map(Some),
             Err(GitError::Failed { .. }) => Ok(None),
             Err(other) => Err(other),
         }

@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_is_for_its_host_only_and_never_shown() {
+    fn credentials_are_host_bound_and_never_shown() {
         let credential = Credential::new("x-access-token", "s3cret").unwrap();
         let remote = Remote::new("https://github.com/o/r.git", Some(credential)).unwrap();
         let (key, value) = remote.setting().unwrap();
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_with_a_password_is_refused_without_repeating_it() {
+    fn addresses_with_passwords_are_refused_unquoted() {
         let refused = Remote::new("https://user:pw@host/r", None).unwrap_err();
         assert!(!refused.to_string().contains("pw"), "{refused}");
     }

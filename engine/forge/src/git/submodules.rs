@@ -135,12 +135,12 @@ fn paired(
         let url = url.ok_or_else(|| bad(&path, "it has no url in .gitmodules"))?;
         found.push(Submodule { name: (*name).to_owned(), path, url: url.to_owned(), commit });
     }
-    apart(&found)?;
+    check_disjoint(&found)?;
     Ok(found)
 }
 
 /// Refuses names of which one contains the folder of another.
-fn apart(found: &[Submodule]) -> Result<(), GitError> {
+fn check_disjoint(found: &[Submodule]) -> Result<(), GitError> {
     let names: BTreeSet<&str> = found.iter().map(|one| one.name.as_str()).collect();
     for one in found {
         let mut name = one.name.as_str();
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn links_on_the_way_to_a_submodule_are_not_followed() {
+    fn links_towards_submodules_are_not_followed() {
         let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         std::os::unix::fs::symlink(elsewhere.path(), folder.path().join("libs")).unwrap();
         let place =

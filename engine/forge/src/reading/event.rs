@@ -238,7 +238,7 @@ mod tests {
     use super::{MAX_TEXT_BYTES, clean};
 
     #[test]
-    fn text_of_an_event_has_no_nul_and_ends_at_a_character() {
+    fn event_texts_lack_nul_and_end_at_characters() {
         assert_eq!(clean("a\0b"), "a\u{fffd}b");
         let long = "é".repeat(MAX_TEXT_BYTES);
         assert_eq!(clean(&long).len(), MAX_TEXT_BYTES);

@@ -47,7 +47,7 @@ fn read(word: &str) -> (Json, Json) {
 }
 
 #[tokio::test]
-async fn an_app_shows_a_signed_word_of_minutes_and_gets_a_token_for_one_repository() {
+async fn apps_exchange_short_jwts_for_repository_tokens() {
     let token = json!({"token": "ghs_1", "expires_at": "2026-11-21T19:00:00Z"});
     let fake = Fake::start([Reply::ok(json!({"id": 77})), Reply::ok(token)]).await;
     let grant = granted(&fake, Rights::Checks).await.unwrap();
@@ -71,14 +71,14 @@ async fn an_app_shows_a_signed_word_of_minutes_and_gets_a_token_for_one_reposito
 }
 
 #[tokio::test]
-async fn a_refusal_says_what_is_mostly_behind_it() {
-    let said = r#"{"message": "'Issued at' claim ('iat') must be in the past"}"#;
+async fn refusals_name_the_likely_cause() {
+    let body = r#"{"message": "'Issued at' claim ('iat') must be in the past"}"#;
     for (status, hint) in [
-        (401, "the clock of this machine right? It says 20"),
+        (401, "the clock of this machine right? It answered 20"),
         (404, "is the App installed for this repository?"),
         (422, "docs/how-to/github-app.md"),
     ] {
-        let fake = Fake::start([Reply::of(status, said)]).await;
+        let fake = Fake::start([Reply::of(status, body)]).await;
         let error = granted(&fake, Rights::Read).await.unwrap_err().to_string();
         assert!(error.contains("'Issued at'") && error.contains(hint), "{error}");
     }
@@ -98,7 +98,7 @@ async fn a_refusal_says_what_is_mostly_behind_it() {
 }
 
 #[test]
-fn a_key_or_an_id_that_cannot_be_one_is_refused_without_being_repeated() {
+fn malformed_keys_and_ids_are_refused_unquoted() {
     let middle = KEY.lines().nth(3).unwrap();
     for (id, key) in [
         ("", KEY),

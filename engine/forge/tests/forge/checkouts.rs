@@ -39,10 +39,10 @@ fn asked(bench: &Bench, args: &[&str]) -> (bool, String) {
     (output.status.success(), String::from_utf8_lossy(&text).trim().to_owned())
 }
 
-fn told(bench: &Bench, args: &[&str]) -> String {
-    let (is_ok, said) = asked(bench, args);
-    assert!(is_ok, "git {args:?}: {said}");
-    said
+fn git(bench: &Bench, args: &[&str]) -> String {
+    let (is_ok, output) = asked(bench, args);
+    assert!(is_ok, "git {args:?}: {output}");
+    output
 }
 
 fn target(bench: &Bench) -> PathBuf {
@@ -76,16 +76,16 @@ async fn checkouts_are_clean_and_describe_themselves() {
     let made = target.parent().unwrap();
     std::fs::write(made.join("a.txt"), "3").unwrap();
     std::fs::write(made.join("b.txt"), "b").unwrap();
-    assert_eq!(told(&bench, &["status", "--porcelain"]), "");
-    assert_eq!(told(&bench, &["branch", "--show-current"]), "main");
-    assert!(told(&bench, &["describe"]).starts_with("v1-2-g"));
-    assert!(told(&bench, &["describe", "--tags"]).starts_with("plain-1-g"));
-    assert_eq!(told(&bench, &["tag"]), "plain\nv1");
-    assert_eq!(told(&bench, &["rev-list", "--count", "HEAD"]), "4");
-    assert_eq!(told(&bench, &["rev-parse", "origin"]), head.as_str());
-    assert_eq!(told(&bench, &["show", "HEAD~3:a.txt"]), "1");
-    told(&bench, &["fsck", "--full", "--strict"]);
-    let config = told(&bench, &["config", "--list", "--local"]);
+    assert_eq!(git(&bench, &["status", "--porcelain"]), "");
+    assert_eq!(git(&bench, &["branch", "--show-current"]), "main");
+    assert!(git(&bench, &["describe"]).starts_with("v1-2-g"));
+    assert!(git(&bench, &["describe", "--tags"]).starts_with("plain-1-g"));
+    assert_eq!(git(&bench, &["tag"]), "plain\nv1");
+    assert_eq!(git(&bench, &["rev-list", "--count", "HEAD"]), "4");
+    assert_eq!(git(&bench, &["rev-parse", "origin"]), head.as_str());
+    assert_eq!(git(&bench, &["show", "HEAD~3:a.txt"]), "1");
+    git(&bench, &["fsck", "--full", "--strict"]);
+    let config = git(&bench, &["config", "--list", "--local"]);
     assert!(config.contains("remote.origin.url=https://forge.invalid/acme/app.git"), "{config}");
     assert!(config.contains("branch.main.merge=refs/heads/main"), "{config}");
 }
@@ -96,16 +96,16 @@ async fn depth_cuts_the_history_and_its_tags() {
     for (commits, tags) in [(1, ""), (2, "plain"), (3, "plain\nv1"), (4, "plain\nv1")] {
         let target = target(&bench);
         bench.mirror.check_out(&checkout(&head, depth(commits)), None, &target).await.unwrap();
-        assert_eq!(told(&bench, &["rev-list", "--count", "HEAD"]), commits.to_string());
-        assert_eq!(told(&bench, &["tag"]), tags);
-        told(&bench, &["log", "-p", "--oneline"]);
-        told(&bench, &["fsck", "--full", "--strict"]);
+        assert_eq!(git(&bench, &["rev-list", "--count", "HEAD"]), commits.to_string());
+        assert_eq!(git(&bench, &["tag"]), tags);
+        git(&bench, &["log", "-p", "--oneline"]);
+        git(&bench, &["fsck", "--full", "--strict"]);
         assert_eq!(target.join("shallow").exists(), commits < 4);
     }
     let target = target(&bench);
     let without = Checkout { tags: false, ..checkout(&head, History::All) };
     bench.mirror.check_out(&without, None, &target).await.unwrap();
-    assert_eq!(told(&bench, &["tag"]), "");
+    assert_eq!(git(&bench, &["tag"]), "");
 }
 
 #[tokio::test]
@@ -113,9 +113,9 @@ async fn all_history_has_tags_of_other_branches() {
     let (bench, head) = tagged().await;
     let target = target(&bench);
     bench.mirror.check_out(&checkout(&head, History::All), None, &target).await.unwrap();
-    assert_eq!(told(&bench, &["tag"]), "plain\nv1\nv9");
-    assert_eq!(told(&bench, &["show", "v9:c.txt"]), "c");
-    told(&bench, &["fsck", "--full", "--strict"]);
+    assert_eq!(git(&bench, &["tag"]), "plain\nv1\nv9");
+    assert_eq!(git(&bench, &["show", "v9:c.txt"]), "c");
+    git(&bench, &["fsck", "--full", "--strict"]);
 }
 
 #[tokio::test]
@@ -131,15 +131,15 @@ async fn partial_mirrors_fetch_only_contents_in_use() {
     let made = |history| checkout(&head, history);
     let first = target(&bench);
     mirror.check_out(&made(History::Commits), Some(&remote), &first).await.unwrap();
-    assert!(told(&bench, &["describe"]).starts_with("v1-2-g"));
-    assert_eq!(told(&bench, &["diff", "--name-only", "HEAD~3", "HEAD"]), "a.txt\nb.txt");
-    assert_eq!(told(&bench, &["show", "HEAD~1:a.txt"]), "3");
+    assert!(git(&bench, &["describe"]).starts_with("v1-2-g"));
+    assert_eq!(git(&bench, &["diff", "--name-only", "HEAD~3", "HEAD"]), "a.txt\nb.txt");
+    assert_eq!(git(&bench, &["show", "HEAD~1:a.txt"]), "3");
     assert!(!asked(&bench, &["show", "HEAD~3:a.txt"]).0, "contents of old commits came too");
-    told(&bench, &["fsck", "--full"]);
+    git(&bench, &["fsck", "--full"]);
     let second = target(&bench);
     mirror.check_out(&made(History::All), Some(&remote), &second).await.unwrap();
-    assert_eq!(told(&bench, &["show", "HEAD~3:a.txt"]), "1");
-    assert!(!told(&bench, &["config", "--list", "--local"]).contains("promisor"));
+    assert_eq!(git(&bench, &["show", "HEAD~3:a.txt"]), "1");
+    assert!(!git(&bench, &["config", "--list", "--local"]).contains("promisor"));
 }
 
 #[tokio::test]
@@ -155,7 +155,7 @@ async fn unreachable_remotes_do_not_stop_default_checkouts() {
     let nowhere = Remote::new("https://127.0.0.1:1/x.git", None).unwrap();
     let default = checkout(&head, History::Commits);
     mirror.check_out(&default, Some(&nowhere), &target(&bench)).await.unwrap();
-    assert!(told(&bench, &["describe"]).starts_with("v1-2-g"));
+    assert!(git(&bench, &["describe"]).starts_with("v1-2-g"));
     let all = checkout(&head, History::All);
     mirror.check_out(&all, Some(&nowhere), &target(&bench)).await.unwrap_err();
 }
@@ -173,10 +173,10 @@ async fn names_of_refs_cannot_write_configuration() {
         ..checkout(&head, History::Commits)
     };
     bench.mirror.check_out(&hostile, None, &target(&bench)).await.unwrap();
-    assert_eq!(told(&bench, &["branch", "--show-current"]), name);
-    let keys = told(&bench, &["config", "--list", "--local", "--name-only"]);
+    assert_eq!(git(&bench, &["branch", "--show-current"]), name);
+    let keys = git(&bench, &["config", "--list", "--local", "--name-only"]);
     assert!(!keys.contains("core.fsmonitor"), "{keys}");
-    let merge = told(&bench, &["rev-parse", "--abbrev-ref", "@{upstream}"]);
+    let merge = git(&bench, &["rev-parse", "--abbrev-ref", "@{upstream}"]);
     assert_eq!(merge, format!("origin/{name}"));
 }
 
@@ -225,5 +225,5 @@ async fn links_and_attributes_leave_a_clean_checkout() {
     symlink("/etc/passwd", made.join("link")).unwrap();
     std::fs::write(made.join(".gitattributes"), attributes).unwrap();
     std::fs::write(made.join("lines"), "a\r\nb\r\n").unwrap();
-    assert_eq!(told(&bench, &["status", "--porcelain"]), "");
+    assert_eq!(git(&bench, &["status", "--porcelain"]), "");
 }

@@ -9,7 +9,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// One scripted answer.
+/// A scripted answer of the forge.
 #[derive(Debug, Clone)]
 pub(crate) struct Reply {
     status: u16,
@@ -18,7 +18,7 @@ pub(crate) struct Reply {
     cut: bool,
 }
 
-/// One recorded request.
+/// A request that the forge received.
 #[derive(Debug, Clone)]
 pub(crate) struct RecordedRequest {
     /// Request line: `POST /path`.
@@ -27,7 +27,7 @@ pub(crate) struct RecordedRequest {
     pub(crate) body: Json,
 }
 
-/// The scripted forge.
+/// A forge with scripted answers.
 pub(crate) struct Fake {
     port: u16,
     seen: Arc<Mutex<Vec<RecordedRequest>>>,

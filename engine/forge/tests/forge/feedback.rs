@@ -43,13 +43,13 @@ fn status(state: State) -> CommitStatus {
     }
 }
 
-/// Sends one status.
-async fn tell(provider: Provider, fake: &Fake, state: State) -> Result<(), FeedbackError> {
+/// Sends one status to the scripted forge.
+async fn send(provider: Provider, fake: &Fake, state: State) -> Result<(), FeedbackError> {
     client(provider, fake).set_status(REPO, &commit(), &status(state)).await
 }
 
 #[tokio::test]
-async fn a_status_is_written_in_the_words_of_each_forge() {
+async fn statuses_use_the_terms_of_each_forge() {
     for (provider, path, header, state, word) in [
         (
             Provider::GitHub,
@@ -77,7 +77,7 @@ async fn a_status_is_written_in_the_words_of_each_forge() {
         ),
     ] {
         let fake = Fake::start([Reply::ok(json!({}))]).await;
-        tell(provider, &fake, state).await.unwrap();
+        send(provider, &fake, state).await.unwrap();
         let seen = fake.seen();
         assert_eq!(seen[0].line, format!("POST {path}/statuses/{}", commit()), "{provider}");
         let name = if provider == Provider::GitLab { "private-token" } else { "authorization" };
@@ -92,40 +92,40 @@ async fn a_status_is_written_in_the_words_of_each_forge() {
 }
 
 #[tokio::test]
-async fn an_ill_forge_is_asked_again_and_a_sick_one_given_up() {
+async fn transient_forge_errors_are_retried_within_bounds() {
     let ok = Reply::ok(json!({}));
     let fake = Fake::start([Reply::of(502, "oops"), Reply::of(500, ""), ok]).await;
-    let told = tell(Provider::GitHub, &fake, State::Success);
-    told.await.unwrap();
+    let sent = send(Provider::GitHub, &fake, State::Success);
+    sent.await.unwrap();
     assert_eq!(fake.seen().len(), 3);
     let fake = Fake::start([Reply::of(500, ""), Reply::of(500, ""), Reply::of(503, "")]).await;
-    let told = tell(Provider::Gitea, &fake, State::Success);
-    let error = told.await.unwrap_err();
+    let sent = send(Provider::Gitea, &fake, State::Success);
+    let error = sent.await.unwrap_err();
     assert!(matches!(error, FeedbackError::Later { status: 503, .. }), "{error}");
     assert!(error.retry_after().is_some());
 }
 
 #[tokio::test]
-async fn retry_after_is_obeyed_or_handed_to_the_caller() {
+async fn retry_after_is_obeyed_or_returned() {
     let soon = Reply::of(429, "").with("Retry-After", "0");
     let fake = Fake::start([soon, Reply::ok(json!({}))]).await;
-    let told = tell(Provider::GitHub, &fake, State::Success);
-    told.await.unwrap();
+    let sent = send(Provider::GitHub, &fake, State::Success);
+    sent.await.unwrap();
     // GitHub's second limit comes as 403.
     let late = Reply::of(403, r#"{"message":"secondary rate limit"}"#).with("Retry-After", "3600");
     let fake = Fake::start([late]).await;
-    let told = tell(Provider::GitHub, &fake, State::Success);
-    let error = told.await.unwrap_err();
+    let sent = send(Provider::GitHub, &fake, State::Success);
+    let error = sent.await.unwrap_err();
     assert_eq!(error.retry_after(), Some(Duration::from_secs(3_600)));
     assert_eq!(fake.seen().len(), 1);
 }
 
 #[tokio::test]
-async fn a_refusal_is_final_and_says_why() {
+async fn refusals_are_final_with_a_reason() {
     let no = Reply::of(403, r#"{"message":"Resource not accessible\u0007 by integration"}"#);
     let fake = Fake::start([no]).await;
-    let told = tell(Provider::GitHub, &fake, State::Success);
-    let error = told.await.unwrap_err();
+    let sent = send(Provider::GitHub, &fake, State::Success);
+    let error = sent.await.unwrap_err();
     assert_eq!(error.retry_after(), None);
     assert!(error.to_string().contains("Resource not accessible  by integration"), "{error}");
     assert!(!format!("{error:?}").contains("t0ken"));
@@ -135,21 +135,21 @@ async fn a_refusal_is_final_and_says_why() {
 async fn a_redirect_is_not_followed_with_the_token() {
     let moved = Reply::of(301, "").with("Location", "http://127.0.0.1:9/elsewhere");
     let fake = Fake::start([moved]).await;
-    let told = tell(Provider::GitLab, &fake, State::Success);
-    let error = told.await.unwrap_err();
+    let sent = send(Provider::GitLab, &fake, State::Success);
+    let error = sent.await.unwrap_err();
     assert!(matches!(error, FeedbackError::Refused { status: 301, .. }), "{error}");
 }
 
 #[tokio::test]
-async fn gitlab_may_say_that_a_status_is_set_already() {
+async fn gitlab_may_answer_that_a_status_exists() {
     let body = r#"{"message":"Cannot transition status via :run from :running"}"#;
     let fake = Fake::start([Reply::of(400, body)]).await;
-    let told = tell(Provider::GitLab, &fake, State::Running);
-    told.await.unwrap();
+    let sent = send(Provider::GitLab, &fake, State::Running);
+    sent.await.unwrap();
 }
 
 #[tokio::test]
-async fn a_comment_is_made_once_and_then_changed_in_place() {
+async fn comments_are_created_once_then_edited() {
     for (provider, list, one, method) in [
         (Provider::GitHub, "repos/o/r/issues/7/comments", "repos/o/r/issues/comments/42", "PATCH"),
         (Provider::Gitea, "repos/o/r/issues/7/comments", "repos/o/r/issues/comments/42", "PATCH"),
@@ -184,7 +184,7 @@ async fn a_comment_is_made_once_and_then_changed_in_place() {
 }
 
 #[tokio::test]
-async fn our_comment_is_found_again_by_its_marker_and_only_at_its_beginning() {
+async fn own_comments_are_found_by_leading_marker() {
     let comments = json!([
         {"id": 3, "body": "look: <!-- plue:plans -->", "user": {"login": "eve"}},
         {"id": 9, "body": "<!-- plue:plans -->\ncopied", "user": {"login": "eve"}},
@@ -235,7 +235,7 @@ async fn a_deleted_comment_is_made_again() {
 }
 
 #[tokio::test]
-async fn a_comment_whose_answer_was_lost_is_not_made_twice() {
+async fn comments_with_lost_answers_are_not_duplicated() {
     let ours = json!([{"id": 8, "body": "<!-- plue:plans -->\nx"}]);
     let replies = [Reply::ok(json!([])), Reply::of(502, ""), Reply::ok(ours)];
     let fake = Fake::start(replies).await;
@@ -298,7 +298,7 @@ async fn a_check_is_made_with_all_its_annotations() {
 }
 
 #[tokio::test]
-async fn a_check_that_exists_is_brought_up_to_date() {
+async fn existing_checks_are_updated() {
     let found = json!({"check_runs": [{"id": 5, "external_id": "run-1"}]});
     let fake = Fake::start([found, json!({"id": 5})].map(Reply::ok)).await;
     let made = client(Provider::GitHub, &fake).put_check("o/r", &commit(), None, &check(0)).await;

@@ -91,7 +91,7 @@ fn known(files: &[&str]) -> ChangedFiles {
 }
 
 #[tokio::test]
-async fn a_mirror_follows_branches_and_tags_and_forgets_deleted_ones() {
+async fn mirrors_follow_refs_and_drop_deleted_ones() {
     let bench = Bench::new().await;
     let first = bench.commit("a.txt", "1");
     bench.git(&["branch", "side"]);
@@ -126,7 +126,7 @@ async fn changed_files_are_those_between_before_and_after() {
 }
 
 #[tokio::test]
-async fn a_new_branch_is_compared_with_the_default_branch() {
+async fn new_branches_are_compared_with_the_default() {
     let bench = Bench::new().await;
     let first = bench.commit("a.txt", "1");
     bench.git(&["switch", "-qc", "side"]);
@@ -152,7 +152,7 @@ async fn a_new_branch_is_compared_with_the_default_branch() {
 }
 
 #[tokio::test]
-async fn a_branch_without_a_common_ancestor_has_unknown_changes() {
+async fn unrelated_branches_have_unknown_changes() {
     let bench = Bench::new().await;
     bench.commit("a.txt", "1");
     bench.git(&["switch", "-q", "--orphan", "other"]);
@@ -162,7 +162,7 @@ async fn a_branch_without_a_common_ancestor_has_unknown_changes() {
 }
 
 #[tokio::test]
-async fn a_forced_push_is_compared_with_what_was_there_before() {
+async fn forced_pushes_are_compared_with_the_old_head() {
     let bench = Bench::new().await;
     bench.commit("a.txt", "1");
     let before = bench.commit("old.txt", "1");
@@ -231,7 +231,7 @@ fn unpacked(bytes: &[u8], folder: &Path) -> Vec<(String, Vec<u8>)> {
 }
 
 #[tokio::test]
-async fn an_archive_holds_what_the_commit_holds_whatever_its_attributes_say() {
+async fn archives_ignore_export_attributes() {
     let bench = Bench::new().await;
     std::fs::write(bench.work().join("hidden"), "x").unwrap();
     std::fs::write(bench.work().join("subst"), "$Format:%H$").unwrap();
@@ -246,7 +246,7 @@ async fn an_archive_holds_what_the_commit_holds_whatever_its_attributes_say() {
 }
 
 #[tokio::test]
-async fn a_mirror_without_blobs_gets_them_when_they_are_asked_for() {
+async fn blobless_mirrors_fetch_blobs_on_demand() {
     let bench = Bench::new().await;
     bench.git(&["config", "uploadpack.allowFilter", "true"]);
     bench.git(&["config", "uploadpack.allowAnySHA1InWant", "true"]);
@@ -263,7 +263,7 @@ async fn a_mirror_without_blobs_gets_them_when_they_are_asked_for() {
 }
 
 #[tokio::test]
-async fn the_contents_of_a_commit_come_all_at_once_and_those_of_other_commits_stay_away() {
+async fn commits_fetch_their_own_blobs_in_one_request() {
     let bench = Bench::new().await;
     bench.git(&["config", "uploadpack.allowFilter", "true"]);
     let old = bench.commit("a.txt", "old");
@@ -287,7 +287,7 @@ async fn the_contents_of_a_commit_come_all_at_once_and_those_of_other_commits_st
 }
 
 #[tokio::test]
-async fn a_commit_that_no_branch_has_is_fetched_by_its_id() {
+async fn unreferenced_commits_are_fetched_by_id() {
     let bench = Bench::new().await;
     bench.git(&["config", "uploadpack.allowAnySHA1InWant", "true"]);
     bench.commit("a.txt", "1");
@@ -306,7 +306,7 @@ async fn a_commit_that_no_branch_has_is_fetched_by_its_id() {
 }
 
 #[tokio::test]
-async fn the_head_of_a_branch_on_this_machine_is_read_where_git_keeps_it_in_a_file() {
+async fn loose_local_branch_heads_are_read() {
     let bench = Bench::new().await;
     let first = bench.commit("a.txt", "1");
     let (branch, local) = (bench.git(&["branch", "--show-current"]), bench.remote());
@@ -328,7 +328,7 @@ async fn the_head_of_a_branch_on_this_machine_is_read_where_git_keeps_it_in_a_fi
 }
 
 #[tokio::test]
-async fn fetches_at_the_same_time_wait_for_each_other() {
+async fn concurrent_fetches_wait_for_each_other() {
     let bench = Bench::new().await;
     for number in 0..5 {
         bench.commit("a.txt", number.to_string());
@@ -401,19 +401,19 @@ async fn a_replaced_commit_is_read_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_failed_fetch_says_why_and_never_the_credential() {
+async fn failed_fetches_report_the_cause_without_credential() {
     let bench = Bench::new().await;
     let nowhere = bench.folder.path().join("s3cret-token");
     let credential = plue_forge::git::Credential::new("x", "s3cret-token").unwrap();
     let remote = Remote::new(nowhere.to_str().unwrap(), Some(credential)).unwrap();
     let failed = bench.mirror.fetch(&remote, &want_all()).await.unwrap_err();
-    let said = failed.to_string();
-    assert!(said.contains("`git fetch` failed"), "{said}");
-    assert!(!said.contains("s3cret-token"), "{said}");
+    let message = failed.to_string();
+    assert!(message.contains("`git fetch` failed"), "{message}");
+    assert!(!message.contains("s3cret-token"), "{message}");
 }
 
 #[tokio::test]
-async fn a_path_outside_and_a_submodule_are_no_files() {
+async fn outside_paths_and_submodules_are_no_files() {
     let bench = Bench::new().await;
     bench.commit("a.txt", "1");
     let inner = bench.head();

@@ -82,7 +82,7 @@ async fn gitlab_members_may_from_developer_on() {
 }
 
 #[tokio::test]
-async fn gitlab_looks_for_the_number_of_a_person_by_the_whole_name() {
+async fn gitlab_user_ids_need_the_exact_name() {
     let member = || Reply::ok(json!({"access_level": 30}));
     let users = |names: &[&str]| {
         let users = names.iter().zip(41..).map(|(name, id)| json!({"id": id, "username": name}));
@@ -120,7 +120,7 @@ async fn answers_without_a_permission_are_no() {
 }
 
 #[tokio::test]
-async fn failing_forges_never_say_yes() {
+async fn failing_forges_never_grant_permission() {
     for provider in [Provider::GitHub, Provider::GitLab, Provider::Gitea, Provider::Forgejo] {
         for replies in [
             vec![Reply::of(500, ""), Reply::of(500, "")],

@@ -11,8 +11,8 @@ use serde_json::Value as Json;
 /// Folders of samples: in the repository, or a larger collection next to it.
 fn samples() -> Vec<PathBuf> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples");
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/webhooks");
-    [own, beside].into_iter().filter(|folder| folder.join("expect.jsonl").exists()).collect()
+    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/webhooks");
+    [own, shared].into_iter().filter(|folder| folder.join("expect.jsonl").exists()).collect()
 }
 
 fn headers(of: &Json) -> Headers {
@@ -153,7 +153,7 @@ fn read(provider: Provider, event: &str, body: &str) -> Reading {
 }
 
 #[test]
-fn the_header_of_the_own_forge_names_the_event() {
+fn the_forge_header_names_the_event() {
     let headers: Headers =
         [("x-github-event", "push"), ("X-FORGEJO-EVENT", "ping")].into_iter().collect();
     assert_eq!(headers.event_name(Provider::Forgejo), Some("ping"));
@@ -165,7 +165,7 @@ fn the_header_of_the_own_forge_names_the_event() {
 }
 
 #[test]
-fn a_wrong_own_signature_is_not_rescued_by_a_copy_for_other_readers() {
+fn wrong_own_signatures_are_refused_despite_copies() {
     let right = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
     let secrets = [Secret::new("It's a Secret to Everybody")];
     let check = |pairs: &[(&str, &str)]| {
@@ -182,7 +182,7 @@ fn a_wrong_own_signature_is_not_rescued_by_a_copy_for_other_readers() {
 }
 
 #[test]
-fn several_secrets_let_one_be_changed_without_a_gap() {
+fn several_secrets_allow_rotation_without_a_gap() {
     let headers: Headers = [("X-Gitlab-Token", "old")].into_iter().collect();
     let check = |secrets: &[&str]| {
         let secrets: Vec<Secret> = secrets.iter().map(|&secret| Secret::new(secret)).collect();
@@ -197,7 +197,7 @@ fn several_secrets_let_one_be_changed_without_a_gap() {
 }
 
 #[test]
-fn a_redelivery_has_the_id_of_the_first_delivery() {
+fn redeliveries_share_the_first_id() {
     let id = |provider, pairs: &[(&str, &str)], body: &str| {
         pairs.iter().copied().collect::<Headers>().delivery_id(provider, body.as_bytes())
     };
@@ -214,7 +214,7 @@ fn a_redelivery_has_the_id_of_the_first_delivery() {
 }
 
 #[test]
-fn a_pull_request_of_unknown_origin_is_from_a_fork_for_workflows() {
+fn pull_requests_of_unknown_origin_count_as_forks() {
     let body = r#"{"action":"opened","pull_request":{"number":1,"head":{"ref":"f","sha":"1"},
         "base":{"ref":"main"}},"repository":{"full_name":"o/r"}}"#;
     let reading = read(Provider::Gitea, "pull_request", body);
@@ -227,7 +227,7 @@ fn a_pull_request_of_unknown_origin_is_from_a_fork_for_workflows() {
 }
 
 #[test]
-fn the_branch_of_a_fork_is_never_taken_for_one_of_ours() {
+fn fork_branches_never_count_as_own() {
     let body = |head: &str| {
         format!(
             r#"{{"action":"opened","pull_request":{{"number":7,
@@ -258,7 +258,7 @@ fn the_branch_of_a_fork_is_never_taken_for_one_of_ours() {
 }
 
 #[test]
-fn forks_are_told_by_ids_on_every_forge() {
+fn forks_are_recognised_by_repository_ids() {
     let gitlab = |source: u64, target: u64, own: &str| {
         format!(
             r#"{{"object_kind":"merge_request","project":{{{own}"path_with_namespace":"o/r"}},
@@ -281,7 +281,7 @@ fn forks_are_told_by_ids_on_every_forge() {
 }
 
 #[test]
-fn a_merge_queue_gives_a_pull_request_event_of_its_branch() {
+fn merge_queues_yield_pull_request_events() {
     let body = r#"{"action":"checks_requested","merge_group":{"head_sha":"aa","base_sha":"bb",
         "head_ref":"refs/heads/gh-readonly-queue/main/pr-7066-0a1b","base_ref":"refs/heads/main"},
         "repository":{"full_name":"o/r"}}"#;
@@ -293,7 +293,7 @@ fn a_merge_queue_gives_a_pull_request_event_of_its_branch() {
 }
 
 #[test]
-fn what_nothing_can_come_of_says_so() {
+fn ignored_deliveries_have_a_reason() {
     let push = |after: &str, name: &str| {
         format!(r#"{{"ref":"{name}","after":"{after}","repository":{{"full_name":"o/r"}}}}"#)
     };

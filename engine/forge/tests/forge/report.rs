@@ -22,7 +22,7 @@ fn report(name: &str, outcome: Outcome, change: PlanChange) -> PlanReport {
 }
 
 #[test]
-fn the_comment_tells_the_plan_diff_and_the_results() {
+fn comments_show_plan_diff_and_results() {
     let before = plan(r#"{"id":"a","kind":"bash","run":"true"}"#, r#","budget":{"usd":2}"#);
     let after = plan(
         r#"{"id":"a","kind":"bash","run":"true"},{"id":"b","kind":"bash","run":"x","secrets":["KEY"]}"#,
@@ -72,7 +72,7 @@ fn hostile_names_and_reasons_stay_text() {
 }
 
 #[test]
-fn a_comment_is_never_longer_than_a_forge_takes() {
+fn comments_stay_within_the_forge_limit() {
     let plans = (0..2_000).map(|_| report("CI", Outcome::Success, PlanChange::Unchanged)).collect();
     let report = Report { plans, ..Report::default() };
     assert!(report.markdown().chars().count() <= plue_forge::limits::MAX_COMMENT_CHARS);

@@ -39,7 +39,7 @@ async fn with_modules(text: &str) -> (Bench, CommitId) {
 }
 
 #[tokio::test]
-async fn submodules_of_a_commit_are_listed_with_their_addresses() {
+async fn submodules_are_listed_with_their_addresses() {
     let text = "[submodule \"lib\"]\n\tpath = lib\n\turl = ../lib.git\n";
     let (bench, commit) = with_modules(text).await;
     let found = bench.mirror.submodules(&commit).await.unwrap();
@@ -80,7 +80,7 @@ fn git(folder: &Path, args: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn a_shallow_mirror_makes_shallow_submodules_that_are_clean() {
+async fn shallow_mirrors_make_clean_shallow_submodules() {
     let lib = Bench::new().await;
     lib.commit("a.txt", "1");
     let head = lib.commit("a.txt", "2");

@@ -60,7 +60,6 @@ struct AnswerText {
 /// Attempts to recover from bad answers.
 #[derive(Debug, Clone, Copy, Default)]
 struct Recovery {
-    /// Unavailable models.
     switches: usize,
     /// Answers in a row that broke off.
     breaks: u32,

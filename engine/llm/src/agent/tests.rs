@@ -105,7 +105,7 @@ fn text_is_the_result() {
 }
 
 #[test]
-fn requests_hold_what_the_task_says() {
+fn requests_hold_the_fields_of_the_task() {
     let mut task = task();
     task.system = Some("Be brief.".to_owned());
     task.effort = Some("low".to_owned());
@@ -145,7 +145,7 @@ fn thinking_goes_back_unchanged() {
 }
 
 #[test]
-fn paused_turns_go_on() {
+fn paused_turns_continue() {
     let paused = answer("pause_turn", json!([{ "type": "text", "text": "One " }]));
     let (mut agent, _) = after(task(), [paused]);
     let last = asked(&agent).pop().unwrap();
@@ -355,7 +355,7 @@ fn partial_results_are_the_latest_text() {
 }
 
 #[test]
-fn fallback_models_go_on_without_reasoning() {
+fn fallback_models_continue_without_reasoning() {
     let blocks = json!([
         { "type": "thinking", "thinking": "hm", "signature": "s" },
         { "type": "tool_use", "id": "a", "name": "bash", "input": {} },

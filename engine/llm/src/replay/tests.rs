@@ -155,7 +155,7 @@ fn excerpts_begin_before_the_difference() {
 }
 
 #[test]
-fn agents_of_a_step_are_recorded_one_by_one() {
+fn agents_of_a_step_are_recorded_separately() {
     let place = |agents: &[u32]| AgentPath { attempt: (1, 1), agents: agents.to_vec() };
     let whole = |prompt: &str| facts(vec![task(prompt), says("Fine.")]).1;
     // Equal transcripts of two agents are no copies of one another.

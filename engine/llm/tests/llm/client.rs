@@ -151,7 +151,7 @@ async fn refused_requests_are_not_repeated() {
 }
 
 #[tokio::test]
-async fn rate_limits_say_how_long() {
+async fn rate_limits_carry_the_wait() {
     let wait = |head: &str| failed(&format!("429 Too Many Requests\r\n{head}"), "rate_limit_error");
     let api = Api::start(vec![wait("retry-after-ms: 1"), streamed(ANSWER)]).await;
     assert_eq!(text(&api.client()).await.expect("an answer"), "Hello");

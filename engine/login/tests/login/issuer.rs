@@ -81,7 +81,7 @@ impl FakeIssuer {
         self.state.lock().unwrap()
     }
 
-    /// How often a path was requested.
+    /// Number of requests for a path.
     pub(crate) fn requests(&self, path: &str) -> usize {
         self.state().requests.iter().filter(|requested| *requested == path).count()
     }

@@ -43,7 +43,7 @@ proptest! {
     }
 
     #[test]
-    fn row_1_03_the_hash_ignores_the_order_of_keys_and_dependencies(plan in plans(8)) {
+    fn row_1_03_hashes_ignore_order_of_keys_and_dependencies(plan in plans(8)) {
         let hash = HashedPlan::new(plan.clone()).unwrap().hash;
         let mut shuffled = plan;
         for step in &mut shuffled.steps {
@@ -89,7 +89,7 @@ proptest! {
 }
 
 #[test]
-fn whole_floats_and_whole_numbers_are_the_same_plan() {
+fn whole_floats_hash_like_integers() {
     let plan = |number: &str| {
         let json = format!(
             r#"{{"version":1,"name":"x","steps":[{{"id":"a","kind":"plugin","plugin":"p","config":{{"v":{number}}}}}]}}"#

@@ -54,7 +54,7 @@ pub(crate) fn problems(json: &str) -> Vec<Diagnostic> {
 }
 
 #[test]
-fn every_code_has_its_page_and_every_page_its_code() {
+fn codes_and_error_pages_match() {
     let on_disk: BTreeSet<String> = fs::read_dir(pages())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -75,7 +75,7 @@ fn codes_are_unique_and_in_order() {
 }
 
 #[test]
-fn row_1_16_the_examples_of_the_pages_are_refused_and_accepted() {
+fn row_1_16_page_examples_are_refused_and_accepted() {
     let mut tried = 0;
     for (code, _) in codes::ALL {
         let page = fs::read_to_string(pages().join(format!("{code}.md"))).unwrap();

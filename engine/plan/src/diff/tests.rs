@@ -84,7 +84,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn a_diff_is_empty_exactly_if_the_hash_is_the_same(a in plans(3), b in plans(3)) {
+    fn diffs_are_empty_exactly_for_equal_hashes(a in plans(3), b in plans(3)) {
         use crate::canonical::HashedPlan;
         let same = |a: &Plan, b: &Plan| {
             let hash = |plan: &Plan| HashedPlan::new(plan.clone()).unwrap().hash;

@@ -52,7 +52,7 @@ fn ancestors_are_transitive_and_exclude_the_step_itself() {
 }
 
 #[test]
-fn between_holds_every_step_on_a_path_and_nothing_else() {
+fn between_holds_exactly_the_steps_on_paths() {
     let steps = steps(DIAMOND);
     let graph = Graph::of(&steps);
     assert_eq!(graph.between(&"b".into(), &"d".into()), ids(&["b", "d"]));
@@ -63,7 +63,7 @@ fn between_holds_every_step_on_a_path_and_nothing_else() {
 }
 
 #[test]
-fn a_cycle_is_found_behind_other_steps_and_closed() {
+fn cycles_are_found_behind_other_steps() {
     let list =
         steps(&[("z", &["b"]), ("a", &["c"]), ("b", &["a"]), ("c", &["b", "free"]), ("free", &[])]);
     let graph = Graph::of(&list);

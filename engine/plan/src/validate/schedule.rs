@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_wrong_field_is_named_by_its_position() {
+    fn errors_name_the_first_wrong_field() {
         for (cron, position) in [
             ("", 1),
             ("@daily", 1),

@@ -37,7 +37,7 @@ fn one(step: &Json) -> Json {
 }
 
 #[test]
-fn each_limit_is_reached_without_complaint_and_has_its_own_code_beyond() {
+fn limits_are_inclusive_with_their_own_codes() {
     let at = |count| with_steps(&steps(count));
     assert_eq!(codes_of(&at(limits::MAX_STEPS)), []);
     assert_eq!(codes_of(&at(limits::MAX_STEPS + 1)), [codes::TOO_MANY_STEPS]);
@@ -114,7 +114,7 @@ fn plans_with_plain_names_keep_their_bytes() {
 }
 
 #[test]
-fn a_plan_above_16_mib_is_refused_by_both_sides() {
+fn plans_above_16_mib_are_refused() {
     let text = "#".repeat(limits::MAX_SCRIPT_BYTES);
     let steps: Vec<Json> =
         (0..17).map(|n| json!({"id": format!("s{n}"), "kind": "bash", "run": text})).collect();
@@ -180,7 +180,7 @@ fn slips_of_the_finger_get_a_suggestion() {
 }
 
 #[test]
-fn messages_do_not_carry_terminal_codes_or_reordered_text() {
+fn messages_omit_terminal_codes_and_bidi_marks() {
     let id = "a\u{1b}[31m\u{202e}\u{200b}".to_owned() + &"y".repeat(100_000);
     for found in check(&one(&json!({"id": id, "kind": "bash", "run": "true"}))) {
         let text = found.to_string();
@@ -190,7 +190,7 @@ fn messages_do_not_carry_terminal_codes_or_reordered_text() {
 }
 
 #[test]
-fn a_hostile_plan_yields_bounded_problems_in_bounded_time() {
+fn hostile_plans_yield_bounded_problems_and_time() {
     let ids: Vec<String> = (0..200).map(|n| format!("unknown{n}")).collect();
     let mut steps = steps(200);
     for step in &mut steps {
@@ -235,7 +235,7 @@ fn expressions_are_judged_by_what_has_ended() {
 }
 
 #[test]
-fn row_4_05_writers_of_a_key_have_an_order_or_a_reducer() {
+fn row_4_05_key_writers_need_an_order_or_reducer() {
     let step = |id: &str, needs: &[&str], writes: &str| json!({"id": id, "kind": "bash", "run": "true", "depends_on": needs, "writes": writes});
     let found = |merge: &str, steps: Json| {
         let context = json!({"k": {"merge": merge}, "free": {"merge": "map"}});
@@ -308,7 +308,7 @@ fn row_4_04_keys_are_read_behind_their_writers() {
 }
 
 #[test]
-fn a_plan_of_writers_and_readers_is_judged_in_bounded_time() {
+fn plans_of_writers_and_readers_take_bounded_time() {
     let mut steps = steps(1_000);
     for (at, step) in steps.iter_mut().enumerate() {
         step["writes"] = json!("k");
@@ -334,7 +334,7 @@ fn nul_is_found_wherever_it_hides() {
 }
 
 #[test]
-fn deep_json_is_refused_before_it_is_a_plan() {
+fn deep_json_is_refused_before_parsing() {
     let mut text = String::new();
     write!(text, r#"{{"version":1,"name":{}1{}}}"#, "[".repeat(90), "]".repeat(90)).unwrap();
     assert_eq!(problems(&text)[0].code, codes::VALUE_TOO_DEEP);

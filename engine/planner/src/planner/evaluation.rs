@@ -77,16 +77,16 @@ impl Planner {
             max_rss_kib = settled.usage.max_rss_kib,
             "evaluated"
         );
-        let said =
+        let replies =
             Replies { outcomes: settled.outcomes, third: settled.third, survey: settled.survey };
-        let workflows = match judge(said, sources) {
+        let workflows = match judge(replies, sources) {
             Ok(workflows) => workflows,
             Err(refused) => return Err(self.with_texts(refused, view).await?),
         };
         let (workflows, texts) = self.bound(workflows, view).await?;
         let knows_event = settled.knows_event;
-        let told = if knows_event { question.clone() } else { question.of_any_event() };
-        let read_set = ReadSet::of(sources, &told, &settled.facts, &build);
+        let question_asked = if knows_event { question.clone() } else { question.of_any_event() };
+        let read_set = ReadSet::of(sources, &question_asked, &settled.facts, &build);
         let evaluated = Evaluated {
             workflows: workflows.into(),
             read_set: Arc::new(ReadSet { texts, ..read_set }),
@@ -113,8 +113,8 @@ impl Planner {
             Err(refused) => return Err(self.with_texts(refused, view).await?),
         };
         let (workflows, texts) = self.bound(workflows, view).await?;
-        let told = question.of_any_event();
-        let read_set = ReadSet::of(sources, &told, &Facts::default(), declared::BUILD);
+        let question_asked = question.of_any_event();
+        let read_set = ReadSet::of(sources, &question_asked, &Facts::default(), declared::BUILD);
         let evaluated = Evaluated {
             workflows: workflows.into(),
             read_set: Arc::new(ReadSet { texts, ..read_set }),

@@ -1,4 +1,4 @@
-//! The event of a run that a person asks for: from a file, or what git says about the work tree.
+//! The event of a run that a person asks for: from a file, or from the state of the work tree.
 
 use std::{io::Read as _, path::Path, time::Duration};
 
@@ -44,7 +44,7 @@ pub(super) fn read(path: &Path) -> Result<Event, Refusal> {
     })
 }
 
-/// The commit before the event, if it says: the base of a pull request, or what a push moved from.
+/// The commit before the event, if it names one: the base of a pull request, or what a push moved from.
 #[must_use]
 pub fn base(event: &Event) -> Option<&str> {
     let request = event.pull_request.as_ref().map(|request| request.base.sha.as_str());
@@ -53,7 +53,7 @@ pub fn base(event: &Event) -> Option<&str> {
     request.or(event.before.as_deref()).filter(known)
 }
 
-/// That a person asked for a run of this work tree. What git does not say is absent.
+/// A manual event for a run of this work tree. Fields that git does not know are absent.
 pub(super) fn manual(repo: &Path, user: Option<String>) -> Event {
     let mut event = Event { actor: user, ..Event::new(EventType::Manual) };
     if !repo.ancestors().any(|folder| folder.join(".git").exists()) {
@@ -65,7 +65,7 @@ pub(super) fn manual(repo: &Path, user: Option<String>) -> Event {
     let settings = ["-z", "--get-regexp", r"^(user\.name|remote\.origin\.url)$"];
     let settings = start(repo, "config", &settings);
     let (head, settings) = (answer(head), answer(settings));
-    // Lines come in this order; git stops at the first that it cannot say.
+    // Lines come in this order; git stops at the first that it cannot answer.
     let mut lines = head.lines();
     event.sha = lines.next().filter(|line| is_commit(line)).map(str::to_owned);
     if let Some(name) = lines.next().filter(|line| line.starts_with("refs/")) {
@@ -106,7 +106,7 @@ const LIMITS: ProcessLimits = ProcessLimits {
     memory: 512 * 1024 * 1024,
 };
 
-/// Git in a repository that may be a stranger's.
+/// Git in a repository that may be untrusted.
 fn start(repo: &Path, name: &str, args: &[&str]) -> Option<Running> {
     let git = git::in_work_tree(LIMITS).arg("-C").arg(repo).arg(name).args(args);
     git.start().ok()
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_of_a_repository_comes_from_any_kind_of_url() {
+    fn repository_names_are_parsed_from_any_url() {
         for (url, name) in [
             ("https://forge.example/acme/shop.git", Some("acme/shop")),
             ("https://user:secret@forge.example/acme/shop", Some("acme/shop")),
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_with_an_unknown_field_is_refused_with_its_place() {
+    fn events_with_unknown_fields_are_refused_with_location() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("event.json");
         std::fs::write(&path, "{\"type\": \"push\",\n \"brnch\": \"main\"}").unwrap();
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_outside_git_has_an_actor_and_nothing_else() {
+    fn folders_outside_git_have_only_an_actor() {
         let folder = tempfile::tempdir().unwrap();
         let event = manual(folder.path(), Some("ada".to_owned()));
         assert_eq!(event, Event { actor: Some("ada".to_owned()), ..Event::new(EventType::Manual) });

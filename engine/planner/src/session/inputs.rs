@@ -20,7 +20,7 @@ pub(super) fn parse(pairs: &[String]) -> Result<Vec<(String, Given)>, Refusal> {
     Ok(given)
 }
 
-/// The inputs before anybody said what type they have: JSON if they are, else text.
+/// Inputs before their types are known: JSON if they parse as such, else text.
 pub(super) fn raw(given: &[(String, Given)]) -> Map<String, Json> {
     given.iter().map(|(name, value)| (name.clone(), value.json())).collect()
 }
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pair_without_a_key_or_given_twice_is_refused() {
+    fn malformed_and_repeated_pairs_are_refused() {
         for pairs in [vec!["a"], vec!["=1"], vec!["a=1", "a=2"]] {
             let pairs: Vec<_> = pairs.into_iter().map(str::to_owned).collect();
             assert!(parse(&pairs).is_err(), "{pairs:?}");

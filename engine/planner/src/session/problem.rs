@@ -6,7 +6,7 @@ use super::{Reason, Refusal, chain, codes};
 use crate::{Error, PlanError, ViewError, codes as planner};
 use plue_plan::{Diagnostic, Severity, Span};
 
-/// Why there is no plan, with its reason.
+/// Refusal for a failed planning, with its reason.
 #[must_use]
 pub fn from_plan_error(error: PlanError, repo: &Path) -> Refusal {
     let refusal = match error {
@@ -23,10 +23,10 @@ pub fn from_plan_error(error: PlanError, repo: &Path) -> Refusal {
         PlanError::Infrastructure(error) => {
             let hint = match &error {
                 Error::Start { .. } | Error::Protocol { .. } => {
-                    "plue-evaluator belongs beside plue; `plue doctor` checks the installation"
+                    "plue-evaluator belongs next to plue; `plue doctor` checks the installation"
                 }
                 Error::JailMissing(_) => {
-                    "`plue doctor` says what each layer needs; `evaluator.allow_missing` allows to go without"
+                    "`plue doctor` lists the needs of each layer; `evaluator.allow_missing` permits to start without"
                 }
                 Error::NotReady { .. } => "`plue doctor` checks the evaluator",
                 Error::Busy { .. }
@@ -41,7 +41,7 @@ pub fn from_plan_error(error: PlanError, repo: &Path) -> Refusal {
     refusal.in_repository(repo)
 }
 
-/// What is wrong with one file of many. `Err`: not this file is at fault, so all are affected.
+/// Diagnostics of one file among many. `Err`: the cause is outside of the file, so all are affected.
 ///
 /// # Errors
 /// Something of ours failed.

@@ -25,7 +25,7 @@ pub enum Reason {
 /// The reason why a session has no plan.
 #[derive(Debug)]
 pub struct Refusal {
-    /// The kind.
+    /// The kind of the refusal, for exit codes.
     pub reason: Reason,
     /// At least one problem.
     pub diagnostics: Vec<Diagnostic>,

@@ -30,7 +30,7 @@ pub enum Root {
 /// A repository and the workflows that are named in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selection {
-    /// Its root.
+    /// The root of the repository.
     pub repo: PathBuf,
     /// Files and names in the order given.
     pub targets: Vec<Target>,

@@ -76,11 +76,11 @@ impl<'a> Git<'a> {
         if let ProcessError::Stopped(Stopped::Exhausted { unit: Unit::Items, .. }) = error {
             return ViewError::TooManyPaths(self.folder.to_owned());
         }
-        self.said(command, error.to_string())
+        self.failure(command, error.to_string())
     }
 
     /// The error of a subcommand in words.
-    pub(super) fn said(self, command: &'static str, reason: String) -> ViewError {
+    pub(super) fn failure(self, command: &'static str, reason: String) -> ViewError {
         ViewError::Git { command, folder: self.folder.to_owned(), reason }
     }
 }

@@ -83,7 +83,7 @@ impl GitCommit {
             }
         };
         let content = content(&mut reader, id, cap);
-        let content = content.map_err(|error| git.said("cat-file", error.to_string()))?;
+        let content = content.map_err(|error| git.failure("cat-file", error.to_string()))?;
         // After a content that was not read to its end the reader is out of step.
         if !matches!(content, Content::TooLarge(_)) {
             *slot = Some(reader);

@@ -11,7 +11,7 @@ async fn works_again(bench: &Bench) {
 }
 
 #[tokio::test]
-async fn each_misbehaviour_has_its_code_and_the_next_file_works() {
+async fn misbehaving_files_have_codes_and_no_aftermath() {
     let bench = Bench::new();
     for (order, code) in [
         ("crash", "PLUE-E0206"),
@@ -57,7 +57,7 @@ async fn the_rounds_of_a_file_share_one_deadline() {
 }
 
 #[tokio::test]
-async fn a_zygote_that_died_of_old_age_is_replaced_without_a_word() {
+async fn aged_zygotes_are_replaced_silently() {
     let bench = Bench::new();
     let first = bench.order("plan first").await.unwrap();
     let second = bench.order("crash-when-used x").await.unwrap();
@@ -65,7 +65,7 @@ async fn a_zygote_that_died_of_old_age_is_replaced_without_a_word() {
 }
 
 #[tokio::test]
-async fn a_zygote_is_used_again_and_replaced_after_its_number_of_evaluations() {
+async fn zygotes_are_replaced_after_their_evaluation_limit() {
     let bench = Bench::with(Options { max_evaluations: 2, ..options() }, Rate::default(), None);
     let mut processes = Vec::new();
     for name in ["a", "b", "c"] {
@@ -77,7 +77,7 @@ async fn a_zygote_is_used_again_and_replaced_after_its_number_of_evaluations() {
 }
 
 #[tokio::test]
-async fn a_zygote_is_replaced_when_it_is_too_old() {
+async fn zygotes_are_replaced_at_their_age_limit() {
     let bench =
         Bench::with(Options { max_age: Duration::ZERO, ..options() }, Rate::default(), None);
     let first = bench.order("plan a").await.unwrap();
@@ -97,14 +97,14 @@ async fn trust_classes_never_share_a_zygote() {
 }
 
 #[tokio::test]
-async fn an_evaluator_that_cannot_start_is_told_apart_from_a_bad_file() {
+async fn unstartable_evaluators_differ_from_bad_files() {
     let start = async |word: &str| {
-        let told = Options {
+        let options = Options {
             allow_missing: vec![word.to_owned()],
             start_limit: Duration::from_millis(500),
             ..options()
         };
-        let bench = Bench::with(told, Rate::default(), None);
+        let bench = Bench::with(options, Rate::default(), None);
         match bench.order("plan x").await {
             Err(PlanError::Infrastructure(error)) => error,
             other => panic!("{other:?}"),
@@ -112,7 +112,7 @@ async fn an_evaluator_that_cannot_start_is_told_apart_from_a_bad_file() {
     };
     let error = start("dies-at-start").await;
     assert!(error.to_string().contains("no libpython here"), "{error}");
-    assert!(matches!(start("says-nothing").await, Error::NotReady { .. }));
+    assert!(matches!(start("silent").await, Error::NotReady { .. }));
     assert!(matches!(start("speaks-old").await, Error::Protocol { .. }));
     let error = start("has-no-landlock").await;
     assert!(error.to_string().contains("landlock (old kernel)"), "{error}");
@@ -145,7 +145,7 @@ fn is_running(process: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_cancelled_evaluation_does_not_leave_a_reply_for_the_next_one() {
+async fn cancelled_evaluations_leave_no_stale_reply() {
     let bench = Bench::new();
     bench.write(ENTRY, "#fake hang");
     let clock = plue_runtime::Clock::real();

@@ -14,7 +14,7 @@ use plue_planner::{
 };
 
 #[tokio::test]
-async fn facts_are_looked_up_round_by_round_and_recorded() {
+async fn facts_are_resolved_in_rounds_and_recorded() {
     let bench = Bench::new();
     bench.write("a.txt", "hello");
     bench.write("bin.dat", [0xff, 0xfe]);
@@ -59,7 +59,7 @@ async fn what_a_file_reads_is_bounded_in_bytes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_more_pairs_run_at_once_than_are_allowed() {
+async fn concurrent_pairs_stay_within_the_limit() {
     let bench = Bench::with(Options { pairs: 2, ..options() }, Rate::default(), None);
     let tasks = plue_runtime::Tasks::new();
     let plans: Vec<_> = (0..12)
@@ -79,7 +79,7 @@ async fn no_more_pairs_run_at_once_than_are_allowed() {
 }
 
 #[tokio::test]
-async fn different_plans_are_refused_with_the_first_field_that_differs() {
+async fn differing_plans_are_refused_with_the_first_difference() {
     let bench = Bench::new();
     let problems = bench.problems("by-seed").await;
     assert!(problems[0].contains("PLUE-E0201"), "{problems:?}");
@@ -94,7 +94,7 @@ async fn different_plans_are_refused_with_the_first_field_that_differs() {
 }
 
 #[tokio::test]
-async fn strangers_need_the_agreement_of_a_third_whose_seed_nobody_knows() {
+async fn untrusted_plans_need_a_third_secret_seed() {
     let bench = Bench::new();
     let strange = async |order: &str| {
         bench.write(ENTRY, format!("#fake {order}"));
@@ -102,17 +102,17 @@ async fn strangers_need_the_agreement_of_a_third_whose_seed_nobody_knows() {
         made.map(|made| run_of(&made)).map_err(|error| error.diagnostics()[0].to_string())
     };
     assert!(bench.order("by-third x").await.is_ok(), "our own files are not asked about");
-    let said = strange("by-third x").await.unwrap_err();
-    assert!(said.contains("PLUE-E0201") && said.contains("third"), "{said}");
+    let message = strange("by-third x").await.unwrap_err();
+    assert!(message.contains("PLUE-E0201") && message.contains("third"), "{message}");
     bench.write("a.txt", "one");
     // Requests of only the third are answered for all.
-    let said = strange("third-needs read:a.txt").await.unwrap_err();
-    assert!(said.contains("PLUE-E0201"), "{said}");
+    let message = strange("third-needs read:a.txt").await.unwrap_err();
+    assert!(message.contains("PLUE-E0201"), "{message}");
     assert_eq!(strange("plan x").await.unwrap(), "true");
 }
 
 #[tokio::test]
-async fn a_plan_from_the_evaluator_is_believed_in_nothing() {
+async fn plans_from_the_evaluator_are_validated_fully() {
     let bench = Bench::new();
     for (json, code) in [
         ("{", "PLUE-P0003"),
@@ -165,8 +165,8 @@ async fn sources_are_checked_before_an_evaluator_sees_them() {
     bench.write(ENTRY, vec![b'#'; 256 * 1024 + 1]);
     assert!(problems().await.contains("PLUE-E0211"));
     bench.write(ENTRY, b"# ok\n# \xc3\xa4 \xff\n");
-    let said = problems().await;
-    assert!(said.starts_with("ci.plue.py:2:5: PLUE-E0213"), "{said}");
+    let message = problems().await;
+    assert!(message.starts_with("ci.plue.py:2:5: PLUE-E0213"), "{message}");
     bench.write(ENTRY, "#fake plan x");
     for n in 0..5 {
         bench.write(&format!(".plue/lib/m{n}.py"), vec![b'#'; 250 * 1024]);
@@ -176,7 +176,7 @@ async fn sources_are_checked_before_an_evaluator_sees_them() {
 }
 
 #[tokio::test]
-async fn row_1_28_a_plan_is_cached_as_long_as_its_facts_hold() {
+async fn row_1_28_plans_are_cached_while_facts_hold() {
     let bench = Bench::new();
     bench.write("a.txt", "one");
     let order = "needs read:a.txt glob:*.rs";
@@ -199,9 +199,9 @@ async fn row_1_28_a_plan_is_cached_as_long_as_its_facts_hold() {
 
 /// A store that forgets nothing.
 #[derive(Debug, Default)]
-struct Shelf(Mutex<HashMap<String, Vec<u8>>>);
+struct MemoryCache(Mutex<HashMap<String, Vec<u8>>>);
 
-impl PlanCache for Shelf {
+impl PlanCache for MemoryCache {
     fn get<'c>(&'c self, key: &'c str) -> Boxed<'c, Option<Vec<u8>>> {
         Box::pin(async move { self.0.lock().unwrap().get(key).cloned() })
     }
@@ -214,29 +214,29 @@ impl PlanCache for Shelf {
 }
 
 #[tokio::test]
-async fn a_stored_plan_needs_no_evaluator_and_must_still_have_its_hash() {
-    let shelf = Arc::new(Shelf::default());
+async fn stored_plans_are_checked_by_hash_without_evaluation() {
+    let cache = Arc::new(MemoryCache::default());
     let folder = {
-        let bench = Bench::with(options(), Rate::default(), Some(shelf.clone()));
+        let bench = Bench::with(options(), Rate::default(), Some(cache.clone()));
         bench.order("plan kept").await.unwrap();
         bench.folder
     };
-    let bench = Bench { folder, ..Bench::with(options(), Rate::default(), Some(shelf.clone())) };
+    let bench = Bench { folder, ..Bench::with(options(), Rate::default(), Some(cache.clone())) };
     let found = bench.order("plan kept").await.unwrap();
     assert_eq!(found.origin, PlanSource::Stored);
     assert_eq!(bench.planner.pool().idle_pairs(Trust::Own), 0);
-    for value in shelf.0.lock().unwrap().values_mut() {
+    for value in cache.0.lock().unwrap().values_mut() {
         let text = String::from_utf8(value.clone()).unwrap();
         *value = text.replace("true", "evil").into_bytes();
     }
     let bench =
-        Bench { folder: bench.folder, ..Bench::with(options(), Rate::default(), Some(shelf)) };
+        Bench { folder: bench.folder, ..Bench::with(options(), Rate::default(), Some(cache)) };
     let made = bench.order("plan kept").await.unwrap();
     assert_eq!((made.origin, run_of(&made)), (PlanSource::Evaluated, "true".to_owned()));
 }
 
 #[tokio::test]
-async fn a_recorded_plan_is_derived_again_or_the_difference_is_named() {
+async fn recorded_plans_are_reproduced_or_the_difference_named() {
     let bench = Bench::new();
     bench.write("a.txt", "one");
     let made = bench.order("needs read:a.txt exists:b.txt glob:*.rs").await.unwrap();
@@ -267,7 +267,7 @@ async fn a_recorded_plan_is_derived_again_or_the_difference_is_named() {
 }
 
 #[tokio::test]
-async fn row_1_26_a_broken_file_does_not_hide_the_others_and_names_are_looked_up() {
+async fn row_1_26_broken_files_do_not_hide_others() {
     let bench = Bench::new();
     bench.write("a.plue.py", "#fake plan alpha");
     bench.write("b.plue.py", "#fake failed");
@@ -295,7 +295,7 @@ async fn row_1_26_a_broken_file_does_not_hide_the_others_and_names_are_looked_up
 }
 
 #[tokio::test]
-async fn strangers_are_throttled_and_hostile_files_are_remembered() {
+async fn untrusted_repositories_are_throttled_hostile_files_remembered() {
     let rate = Rate { burst: 2, every: Duration::from_secs(3_600), ..Rate::default() };
     let bench = Bench::with(options(), rate, None);
     let strange = async |order: &str, repository: &str| {
@@ -392,7 +392,7 @@ async fn the_event_reaches_the_file_and_the_record() {
 }
 
 #[tokio::test]
-async fn plans_of_a_file_that_does_not_ask_for_the_event_hold_for_every_event() {
+async fn event_independent_plans_are_cached_for_every_event() {
     let bench = Bench::new();
     let origin = async |n: usize| {
         let event = Event { actor: Some(format!("a{n}")), ..Event::new(EventType::Push) };
@@ -445,7 +445,7 @@ async fn static_problems_are_found_once_for_all_events() {
 }
 
 #[tokio::test]
-async fn problems_of_a_listing_do_not_hold_for_events() {
+async fn problems_of_listings_do_not_affect_events() {
     let bench = Bench::with(options(), Rate::default(), None);
     let raised = r#"[{"code":"PLUE-E0026","severity":"error","message":"m"}]"#;
     bench.write(ENTRY, format!("#fake fails-listed later\n{raised}"));

@@ -59,7 +59,7 @@ fn hashes(evaluated: &Evaluated) -> Vec<PlanHash> {
 }
 
 #[tokio::test]
-async fn row_1_35_every_good_workflow_gives_the_same_hashes_in_every_folder_and_process() {
+async fn row_1_35_hashes_are_equal_across_folders_and_processes() {
     let program = evaluator();
     let wrapped = folder("");
     let mut planners = vec![planner(&program)];
@@ -98,7 +98,7 @@ async fn row_1_35_every_good_workflow_gives_the_same_hashes_in_every_folder_and_
 }
 
 #[tokio::test]
-async fn row_1_33_the_example_of_the_source_is_a_plan_as_it_stands() {
+async fn row_1_33_the_documented_example_is_a_plan() {
     let corpus = benign();
     let folder = folder(&corpus["b01_seed_example.plue.py"]);
     let made = plan(&planner(&evaluator()), folder.path()).await.unwrap();
@@ -115,7 +115,7 @@ async fn row_1_33_the_example_of_the_source_is_a_plan_as_it_stands() {
 }
 
 #[tokio::test]
-async fn ctx_reads_the_commit_and_every_read_is_recorded() {
+async fn ctx_reads_of_the_commit_are_recorded() {
     let source = r#"
 def workflow(ctx):
     names = [p for p in ctx.glob("pkg/*/package.json")]
@@ -142,7 +142,7 @@ def workflow(ctx):
 }
 
 #[tokio::test]
-async fn a_file_that_depends_on_the_order_of_a_set_is_refused_with_the_field() {
+async fn set_order_dependence_is_refused_with_the_field() {
     let source = r#"
 def workflow():
     names = {"alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"}
@@ -150,12 +150,12 @@ def workflow():
 "#;
     let folder = folder(source);
     let error = plan(&planner(&evaluator()), folder.path()).await.unwrap_err();
-    let said = error.diagnostics()[0].to_string();
-    assert!(said.contains("PLUE-E0201") && said.contains("`steps[0].id`"), "{said}");
+    let message = error.diagnostics()[0].to_string();
+    assert!(message.contains("PLUE-E0201") && message.contains("`steps[0].id`"), "{message}");
 }
 
 #[tokio::test]
-async fn row_1_04_a_greedy_file_is_stopped_and_the_next_one_works() {
+async fn row_1_04_greedy_files_are_stopped_without_aftermath() {
     let planner = planner(&evaluator());
     let forever = "def workflow():\n    while True:\n        pass\n";
     let greedy = "def workflow():\n    x = []\n    while True:\n        x.append('y' * 1000000)\n";

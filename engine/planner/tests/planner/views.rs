@@ -65,7 +65,7 @@ fn text(view: &dyn CommitView, path: &str) -> Option<String> {
 }
 
 #[test]
-fn a_work_tree_shows_what_git_tracks_or_would_add_as_it_is_on_disk() {
+fn work_trees_show_tracked_and_addable_files() {
     let folder = repository();
     let view = WorkTree::new(folder.path());
     let all = view.matching(&|_| true).unwrap();
@@ -98,7 +98,7 @@ fn a_work_tree_shows_what_git_tracks_or_would_add_as_it_is_on_disk() {
 }
 
 #[test]
-fn a_file_that_somebody_named_is_read_even_if_git_ignores_it() {
+fn explicitly_named_ignored_files_are_read() {
     let folder = repository();
     let view = WorkTree::new(folder.path()).including("./ignored.txt");
     assert_eq!(text(&view, "ignored.txt").as_deref(), Some("secret"));
@@ -106,7 +106,7 @@ fn a_file_that_somebody_named_is_read_even_if_git_ignores_it() {
 }
 
 #[test]
-fn globs_stop_at_a_slash_unless_doubled_and_are_sorted() {
+fn globs_stop_at_slashes_and_sort_results() {
     let folder = repository();
     for view in [
         &WorkTree::new(folder.path()) as &dyn CommitView,
@@ -122,7 +122,7 @@ fn globs_stop_at_a_slash_unless_doubled_and_are_sorted() {
 }
 
 #[test]
-fn a_commit_shows_itself_and_nothing_of_the_work_tree() {
+fn commit_views_exclude_the_work_tree() {
     let folder = repository();
     let first = GitCommit::open(folder.path(), "HEAD~1").unwrap();
     let second = GitCommit::open(folder.path(), "main").unwrap();
@@ -143,7 +143,7 @@ fn a_commit_shows_itself_and_nothing_of_the_work_tree() {
 }
 
 #[test]
-fn a_content_over_the_cap_does_not_disturb_the_next_one() {
+fn oversized_content_does_not_disturb_later_reads() {
     use plue_planner::view::Content;
     let folder = tempfile::tempdir().unwrap();
     git(folder.path(), &["init", "-q"]);
@@ -164,7 +164,7 @@ fn a_content_over_the_cap_does_not_disturb_the_next_one() {
 }
 
 #[test]
-fn a_commit_or_repository_that_is_not_there_is_an_error_that_names_it() {
+fn missing_commits_and_repositories_are_named() {
     let folder = repository();
     let error = GitCommit::open(folder.path(), "nowhere").unwrap_err().to_string();
     assert!(error.contains("there is no commit `nowhere`"), "{error}");
@@ -186,7 +186,7 @@ fn a_folder_outside_git_is_taken_whole() {
 }
 
 #[test]
-fn a_folder_that_git_ignores_as_a_whole_is_taken_as_it_is() {
+fn wholly_ignored_folders_are_read_as_they_are() {
     let folder = repository();
     let view = WorkTree::new(folder.path().join("build"));
     assert_eq!(view.matching(&|_| true).unwrap(), ["x.plue.py"]);

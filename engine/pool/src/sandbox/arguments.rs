@@ -90,7 +90,7 @@ pub(super) struct Sources {
     shown: Vec<PathBuf>,
 }
 
-/// Arguments in order.
+/// Arguments of bubblewrap, in order.
 struct Words(Vec<OsString>);
 
 // === impl Words ===
@@ -105,7 +105,7 @@ impl Words {
 // === impl Sources ===
 
 impl Sources {
-    /// The real paths.
+    /// Resolves the paths of the rules.
     pub(super) fn of(bwrap: &Bubblewrap<'_>, rules: &Rules) -> Self {
         let dirs = bwrap.dirs;
         Self {

@@ -129,7 +129,7 @@ impl Scripted {
         self.receive().await.unwrap()
     }
 
-    /// Opens the session.
+    /// Opens the session with the engine.
     pub(crate) async fn greet(&mut self) {
         let welcome = self.hello().await;
         assert!(matches!(welcome, ToRunner::Welcome(_)), "{welcome:?}");

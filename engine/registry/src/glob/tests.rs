@@ -10,7 +10,7 @@ fn fits(patterns: &[&str], name: &str) -> bool {
 }
 
 #[test]
-fn patterns_fit_what_the_table_says() {
+fn patterns_match_as_in_the_table() {
     for (pattern, yes, no) in [
         ("main", &["main"][..], &["Main", "main2", "x/main", ""][..]),
         ("*", &["main", ""], &["a/b", "/"]),
@@ -62,7 +62,7 @@ fn a_list_of_exceptions_fits_all_else() {
 }
 
 #[test]
-fn a_pattern_that_cannot_be_read_is_an_error_and_no_panic() {
+fn malformed_patterns_are_errors() {
     for pattern in ["[", "[z-a]", "{a", "[]"] {
         assert!(Patterns::new(&[pattern.to_owned()]).is_err(), "{pattern}");
     }

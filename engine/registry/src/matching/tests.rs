@@ -98,7 +98,7 @@ fn row_1_12_a_push_fires_by_its_branch_or_tag() {
 }
 
 #[test]
-fn row_1_12_a_pull_request_fires_by_its_action_and_base() {
+fn row_1_12_pull_requests_fire_by_action_and_base() {
     let default = r#"{"on":"pull_request"}"#;
     let ready = r#"{"on":"pull_request","types":["ready_for_review"]}"#;
     let queue = r#"{"on":"pull_request","types":["merge_group"]}"#;
@@ -134,7 +134,7 @@ fn row_1_12_a_pull_request_fires_by_its_action_and_base() {
 }
 
 #[test]
-fn row_1_27_issues_and_comments_fire_by_action_label_and_text() {
+fn row_1_27_issues_and_comments_fire_by_action_and_text() {
     for (json, event, expected) in [
         (r#"{"on":"issue"}"#, issue("opened", &[]), true),
         (r#"{"on":"issue"}"#, issue("labeled", &["bug"]), false),
@@ -188,26 +188,26 @@ fn the_other_events_fire_by_their_name() {
 }
 
 #[test]
-fn a_message_fires_if_its_condition_holds_and_says_why_it_does_not() {
+fn messages_fire_on_their_condition_with_reasons() {
     let mut event = named(EventType::Event, "topic", "built");
     event.payload.insert("version".to_owned(), serde_json::json!(3));
     event.actor = Some("ann".to_owned());
-    let says = |when: &str| {
+    let result_of = |when: &str| {
         let trigger = Trigger::Event { topic: "built".to_owned(), when: Some(when.to_owned()) };
         match decide(&trigger, &MatchInput::new(&event)) {
             TriggerVerdict::Fires => "fires".to_owned(),
             TriggerVerdict::Not(why) => why.to_string(),
         }
     };
-    assert_eq!(says("event.payload.version > 2 && event.actor == 'ann'"), "fires");
-    assert_eq!(says("event.payload.topic == 'built' && event.type == 'event'"), "fires");
+    assert_eq!(result_of("event.payload.version > 2 && event.actor == 'ann'"), "fires");
+    assert_eq!(result_of("event.payload.topic == 'built' && event.type == 'event'"), "fires");
     assert_eq!(
-        says("event.payload.version > 3"),
+        result_of("event.payload.version > 3"),
         "its condition is false: event.payload.version > 3"
     );
     for bad in ["event.payload.nothing.there", "event.payload.version > 'x'", "1 +", "inputs.x"] {
-        let said = says(bad);
-        assert!(said.starts_with("its condition cannot be evaluated: "), "{bad}: {said}");
+        let message = result_of(bad);
+        assert!(message.starts_with("its condition cannot be evaluated: "), "{bad}: {message}");
     }
     // Another topic is not even asked.
     let other = Trigger::Event { topic: "x".to_owned(), when: Some("1 +".to_owned()) };
@@ -242,7 +242,7 @@ fn path_filters_look_at_the_changed_files() {
 }
 
 #[test]
-fn a_skip_marker_holds_for_pushes_and_pull_requests_only() {
+fn skip_markers_hold_for_pushes_and_pull_requests() {
     let skipped = |json: &str, event: &Event| {
         let input = MatchInput { message: Some("docs [skip ci]"), ..MatchInput::new(event) };
         matches!(decide(&trigger(json), &input), TriggerVerdict::Not(WhyNot::SkipMarker { .. }))

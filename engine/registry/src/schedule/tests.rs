@@ -17,7 +17,7 @@ fn ticks(cron: &str, tz: &str, from: &str, to: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_time_in_the_missing_hour_is_due_after_the_gap() {
+fn times_in_the_missing_hour_follow_the_gap() {
     // Berlin, 29 March 2026: 02:00 becomes 03:00 (01:00 UTC).
     let found =
         ticks("30 2 * * *", "Europe/Berlin", "2026-03-28T00:00:00Z", "2026-03-31T00:00:00Z");
@@ -25,7 +25,7 @@ fn a_time_in_the_missing_hour_is_due_after_the_gap() {
 }
 
 #[test]
-fn a_time_in_the_doubled_hour_is_due_once() {
+fn times_in_the_doubled_hour_fire_once() {
     // Berlin, 25 October 2026: 03:00 becomes 02:00 (01:00 UTC).
     let found =
         ticks("30 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00Z", "2026-10-26T12:00:00Z");
@@ -33,7 +33,7 @@ fn a_time_in_the_doubled_hour_is_due_once() {
 }
 
 #[test]
-fn an_interval_goes_through_the_gap_and_through_both_doubled_hours() {
+fn intervals_span_gaps_and_doubled_hours() {
     let spring =
         ticks("*/30 * * * *", "Europe/Berlin", "2026-03-29T00:00:00Z", "2026-03-29T02:00:00Z");
     assert_eq!(spring.len(), 4, "{spring:?}");
@@ -66,7 +66,7 @@ fn a_day_that_never_comes_is_never_due() {
 }
 
 #[test]
-fn the_policy_says_what_becomes_of_missed_ticks() {
+fn missed_ticks_follow_the_policy() {
     let (last, now) = (at("2026-06-01T00:00:00Z"), at("2026-06-01T05:30:00Z"));
     for (misfire, count, dropped) in
         [(Misfire::RunOnce, 1, 4), (Misfire::Skip, 0, 5), (Misfire::CatchUp, 5, 0)]
@@ -81,7 +81,7 @@ fn the_policy_says_what_becomes_of_missed_ticks() {
 }
 
 #[test]
-fn a_tick_that_is_merely_late_is_not_missed() {
+fn late_ticks_are_not_missed() {
     let schedule = Schedule { cron: "0 * * * *", tz: "UTC", misfire: Misfire::Skip };
     let found = due(&schedule, at("2026-06-01T00:00:00Z"), at("2026-06-01T01:00:40Z")).unwrap();
     assert_eq!(found.ticks, [at("2026-06-01T01:00:00Z")]);
@@ -97,7 +97,7 @@ fn catching_up_has_an_end() {
 }
 
 #[test]
-fn what_cannot_be_read_is_said() {
+fn malformed_schedules_are_named() {
     let bad = |cron, tz| {
         let schedule = Schedule { cron, tz, misfire: Misfire::Skip };
         next(&schedule, at("2026-06-01T00:00:00Z")).unwrap_err()

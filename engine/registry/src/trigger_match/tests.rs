@@ -25,7 +25,7 @@ fn the_first_trigger_that_fires_is_named() {
 }
 
 #[test]
-fn a_skipped_plan_says_why_and_counts_as_success() {
+fn skipped_plans_have_a_reason_and_succeed() {
     let triggers = [trigger(r#"{"on":"push","branches":["next"],"paths":["src/**"]}"#)];
     let event = push_to("main");
     let found = match_triggers(&triggers, &MatchInput::new(&event));
@@ -42,7 +42,7 @@ fn a_skipped_plan_says_why_and_counts_as_success() {
 }
 
 #[test]
-fn a_plan_without_a_trigger_for_the_event_reports_too() {
+fn plans_without_a_matching_trigger_report_too() {
     let triggers = [trigger(r#"{"on":"manual"}"#)];
     let found = match_triggers(&triggers, &MatchInput::new(&push_to("main")));
     let reason = "no trigger of the plan is for push events".to_owned();

@@ -392,7 +392,7 @@ impl ProcessLimits {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "beside `Tasks` the one place that starts blocking work"
+    reason = "next to `Tasks` the one place that starts blocking work"
 )]
 async fn on_a_thread<T: Send + 'static>(
     work: impl FnOnce(&Arc<Group>) -> Result<T, ProcessError> + Send + 'static,

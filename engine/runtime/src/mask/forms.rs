@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_inside_other_base64_is_found_at_each_place() {
+    fn secrets_inside_base64_are_found_at_each_offset() {
         let secret = b"hunter2-of-the-house";
         let forms = of(secret);
         for before in ["", "u", "us", "user:"] {
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_secret_is_found_in_wrapped_base64_and_hexadecimal() {
+    fn long_secrets_are_found_in_wrapped_encodings() {
         let secret: Vec<u8> = (0..200_u8).map(|n| b'a' + n % 26).collect();
         let forms = of(&secret);
         for behind in [&b""[..], b"\n"] {
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_found_as_each_encoder_of_urls_writes_it() {
+    fn secrets_are_found_in_every_url_encoding() {
         let forms = of(b"a/b c*d~e'f&g(h)=i");
         for encoded in [
             "a%2Fb%20c%2Ad~e%27f%26g%28h%29%3Di",
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_at_the_start_of_a_secret_survives_the_json_form() {
+    fn leading_quotes_of_secrets_survive_json() {
         assert!(of(b"\"quoted\"").contains(br#"\"quoted\""#.as_slice()));
     }
 }

@@ -21,7 +21,7 @@ pub const EVALUATION_CPU: Histogram = Histogram {
     buckets: &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0],
 };
 
-/// Duration of evaluations.
+/// Duration of evaluations of workflow files.
 pub const EVALUATION_DURATION: Histogram = Histogram {
     name: "plue_evaluation_duration_seconds",
     description: "Time from fork to end of one child of an evaluator, by trust",
@@ -48,17 +48,17 @@ pub const EVALUATION_MEMORY: Histogram = Histogram {
     ],
 };
 
-/// Evaluations that were not begun.
+/// Evaluations that were not started.
 pub const EVALUATION_REFUSALS: Counter = Counter {
     name: "plue_evaluation_refusals_total",
-    description: "Evaluations of strangers' files that were not begun, by reason (rate: the \
+    description: "Evaluations of untrusted files that were not started, by reason (rate: the \
                   repository's token bucket is empty; busy: too many wait already)",
 };
 
 /// Hits of the negative cache.
 pub const NEGATIVE_CACHE_HITS: Counter = Counter {
     name: "plue_evaluation_negative_cache_hits_total",
-    description: "Strangers' files answered from memory because they were ended by force a short \
+    description: "Untrusted files answered from memory because they were ended by force a short \
                   time ago",
 };
 
@@ -68,7 +68,7 @@ pub const PLAN_CACHE_HITS: Counter = Counter {
     description: "Plans that were not evaluated again, by where they were kept (memory, stored)",
 };
 
-/// Started zygotes.
+/// Started zygotes of the evaluator.
 pub const ZYGOTE_STARTS: Counter = Counter {
     name: "plue_evaluator_starts_total",
     description: "Evaluator processes (zygotes) that were started, by trust and seed (a, b, third)",
@@ -81,20 +81,20 @@ pub const ZYGOTE_RESTARTS: Counter = Counter {
                   needed, by trust and reason (uses, age, failed)",
 };
 
-/// Third opinions.
+/// Evaluations by a third interpreter.
 pub const THIRD_OPINIONS: Counter = Counter {
     name: "plue_evaluation_third_opinions_total",
-    description: "Strangers' files that were evaluated with a third hash seed, by result (same, \
+    description: "Untrusted files that were evaluated with a third hash seed, by result (same, \
                   different)",
 };
 
-/// Ended runs.
+/// Runs that ended, by status.
 pub const RUNS_ENDED: Counter = Counter {
     name: "plue_runs_ended_total",
     description: "Runs that this process has driven to an end, by status; one that is retried ends again",
 };
 
-/// Duration of runs.
+/// Duration of runs, from start to end.
 pub const RUN_DURATION: Histogram = Histogram {
     name: "plue_run_duration_seconds",
     description: "Time from the creation of a run to its end, waiting included, by status",
@@ -104,7 +104,7 @@ pub const RUN_DURATION: Histogram = Histogram {
     ],
 };
 
-/// Ended attempts.
+/// Attempts that ended, by outcome.
 pub const ATTEMPTS_ENDED: Counter = Counter {
     name: "plue_attempts_ended_total",
     description: "Attempts of steps that ended, by outcome (success, exit, timed_out, cancelled, \
@@ -115,7 +115,7 @@ pub const ATTEMPTS_ENDED: Counter = Counter {
 const WAITS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0];
 
-/// Queue time.
+/// Time of attempts between queue and runner.
 pub const ATTEMPT_QUEUE: Histogram = Histogram {
     name: "plue_attempt_queue_seconds",
     description: "Time from an attempt's place in the queue to the runner that has it",
@@ -123,7 +123,7 @@ pub const ATTEMPT_QUEUE: Histogram = Histogram {
     buckets: WAITS,
 };
 
-/// Claim time.
+/// Time of attempts between queue and start.
 pub const ATTEMPT_CLAIM: Histogram = Histogram {
     name: "plue_attempt_claim_seconds",
     description: "Time from an attempt's place in the queue to the start of its process, or of its \
@@ -132,15 +132,15 @@ pub const ATTEMPT_CLAIM: Histogram = Histogram {
     buckets: WAITS,
 };
 
-/// Overhead of transitions.
+/// Engine time for one transition of a run.
 pub const TRANSITION: Histogram = Histogram {
     name: "plue_transition_seconds",
-    description: "Time from what a run is told to what follows from it: decided, committed, handed out",
+    description: "Time from an input of a run to its effects: decided, committed, handed out",
     unit: "seconds",
     buckets: WAITS,
 };
 
-/// Traces of runs.
+/// Traces of runs, by outcome.
 pub const TRACES: Counter = Counter {
     name: "plue_traces_total",
     description: "Traces of ended runs, by outcome (exported, failed: the collector did not take it; \
@@ -256,7 +256,7 @@ pub const POOL_DRIFT: Counter = Counter {
                   foreign_pod)",
 };
 
-/// All counters.
+/// All counters, for descriptions in the exposition.
 pub const COUNTERS: &[Counter] = &[
     EVALUATIONS,
     EVALUATION_REFUSALS,
@@ -289,7 +289,7 @@ pub const GAUGES: &[Gauge] = &[
     POOL_DEGRADED,
 ];
 
-/// All histograms.
+/// All histograms, for descriptions in the exposition.
 pub const HISTOGRAMS: &[Histogram] = &[
     EVALUATION_CPU,
     EVALUATION_DURATION,

@@ -247,7 +247,8 @@ fn obstacle(error: &Error) -> Option<Obstacle> {
         | Error::Elsewhere(_)
         | Error::NotShown(_) => (
             ObstacleKind::Engine,
-            "waits for an engine: the last one could not start it, and its log says why".to_owned(),
+            "waits for an engine: the last one could not start it; its log has the reason"
+                .to_owned(),
         ),
     };
     Some(Obstacle { kind, words })

@@ -1,4 +1,4 @@
-//! The order of runs on one machine, where the kernel's locks tell which runs are driven.
+//! The order of runs on one machine, where the kernel's locks show which runs are driven.
 
 use std::collections::HashSet;
 

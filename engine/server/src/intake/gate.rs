@@ -21,7 +21,7 @@ const MAX_NAMED: usize = 3;
 pub(crate) enum Gate {
     /// Trusted: all authors have write access.
     Open,
-    /// Untrusted.
+    /// Untrusted: an author without write access.
     Untrusted {
         /// State of the untrusted pool.
         pool: Isolation,
@@ -42,7 +42,7 @@ impl Gate {
         if !target.context.is_untrusted {
             return Ok(Self::Open);
         }
-        let pool = engine.is_apart().await;
+        let pool = engine.untrusted_isolation().await;
         let (repo, sha) = (&target.repo.name, target.commit.as_str());
         let allowed = store.untrusted().allowed_by(repo, sha).await?.is_some();
         Ok(Self::Untrusted { pool, allowed })
@@ -77,7 +77,7 @@ impl Gate {
         let allow = format!("plue repo allow {repo} {sha}");
         match self {
             Self::Untrusted { pool: Isolation::Missing(_), .. } => format!(
-                "nothing of this runs before `plue doctor` on the server says that it can, and then: \
+                "nothing of this runs before `plue doctor` on the server reports a working sandbox, and then: \
                  {allow}"
             ),
             Self::Open | Self::Untrusted { pool: Isolation::Off | Isolation::Ready(_), .. } => {
@@ -92,7 +92,7 @@ impl Gate {
 /// The reason that a plan needs approval although it would run in the untrusted pool.
 fn reason(plan: &Plan, newly: Option<&[Capability]>) -> Option<String> {
     let Some(newly) = newly else {
-        return Some("nobody knows what it would newly reach".to_owned());
+        return Some("its new capabilities are unknown".to_owned());
     };
     if !newly.is_empty() {
         let named: Vec<_> = newly.iter().take(MAX_NAMED).map(ToString::to_string).collect();
@@ -103,7 +103,7 @@ fn reason(plan: &Plan, newly: Option<&[Capability]>) -> Option<String> {
     // Unchanged text whose meaning depends on the untrusted change.
     capabilities(plan).into_iter().find_map(|capability| match capability {
         Capability::Workflow(_) => {
-            Some("it starts runs whose plans nobody has seen yet".to_owned())
+            Some("it starts runs whose plans are not reviewed yet".to_owned())
         }
         Capability::Host(host) if host == ANY_HOST => {
             Some("its steps decide which host is called".to_owned())

@@ -275,7 +275,7 @@ impl InternalEvents {
         delivery: &DeliveryRow,
     ) -> Result<Result<InternalEvent, String>, Error> {
         let Ok(ended) = serde_json::from_slice::<Ended>(&delivery.body) else {
-            return Ok(Err("it tells of no run".to_owned()));
+            return Ok(Err("it names no run".to_owned()));
         };
         if self.store.runs().get(&ended.run).await?.is_none() {
             return Ok(Err(format!("run {} is not kept any more", ended.run)));

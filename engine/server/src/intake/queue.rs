@@ -75,7 +75,7 @@ struct Gauges {
 /// End of the work on a delivery.
 enum End {
     Settled,
-    /// A transient failure.
+    /// A transient failure: the delivery is tried again.
     Failed(Error),
     /// A panic or a timeout.
     Interrupted(&'static str),
@@ -113,7 +113,7 @@ impl Intake {
             look.rest().await;
             tokio::select! {
                 Some((queue, _)) = in_progress.next() => turns.end(&queue),
-                goes_on = self.process.wait_for_change(&mut changes) => if !goes_on { break },
+                continues = self.process.wait_for_change(&mut changes) => if !continues { break },
             }
         }
         // Each task releases its delivery.
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn failed_and_slow_repositories_have_gauges_of_their_own() {
+    fn failed_and_slow_repositories_have_own_gauges() {
         let now = Timestamp::from_second(100).unwrap();
         let backlog = |repo: &str, since: i64, has_failed| Backlog {
             repo: repo.to_owned(),

@@ -20,7 +20,7 @@ struct Wanted<'a> {
     size: u64,
 }
 
-/// The answer.
+/// The answer of a batch request.
 #[derive(Debug, Deserialize)]
 pub(super) struct Answer {
     #[serde(default)]
@@ -61,7 +61,7 @@ struct Refusal {
     message: String,
 }
 
-/// A download.
+/// The download action of an object.
 pub(super) struct Action {
     pub(super) href: String,
     header: BTreeMap<String, String>,

@@ -42,7 +42,6 @@ struct StatusReport {
     contexts: BTreeMap<String, ContextReport>,
     /// The comment, and the digest of its text.
     comment: Option<(u64, String)>,
-    /// Consecutive failures.
     failures: u32,
     /// The error after which the report was abandoned.
     given_up: Option<String>,

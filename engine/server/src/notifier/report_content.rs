@@ -20,7 +20,7 @@ pub(crate) struct ReportContent {
     pub(crate) is_pull_request: bool,
     /// The plans, in the order of their files.
     pub(crate) plans: Vec<ReportEntry>,
-    /// Remarks for reviewers.
+    /// Remarks for reviewers, under the plans.
     pub(crate) notices: Vec<String>,
 }
 

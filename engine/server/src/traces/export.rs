@@ -48,20 +48,20 @@ const TRIES: u32 = 3;
 /// Before the second try; each later one waits twice as long.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Between two words in the log about a collector that does not answer.
-const TOLD_EVERY: Duration = Duration::from_secs(60);
-/// What is left when the process ends is given so long.
+const LOG_EVERY: Duration = Duration::from_secs(60);
+/// Time for the rest of the queue when the process ends.
 const AT_THE_END: Duration = Duration::from_secs(3);
 /// Bytes of an answer that are read.
 const MAX_ANSWER: usize = 64 * 1024;
 
-/// Where traces go.
+/// The collector of traces.
 #[derive(Clone)]
 pub struct Collector {
     /// Its address, such as `http://127.0.0.1:4318`; `/v1/traces` is put behind it.
     pub endpoint: String,
     /// Headers of each request; they may hold credentials and are never shown.
     pub headers: HashMap<String, String>,
-    /// Which traces.
+    /// The traced share of runs.
     pub sampling: Sampling,
     /// Address of this server for people.
     pub url: Option<String>,
@@ -88,7 +88,7 @@ pub struct Exporter {
     ends: mpsc::Receiver<Ended>,
     url: Option<String>,
     clock: Clock,
-    told: Option<Mark>,
+    logged: Option<Mark>,
     tries: u32,
 }
 
@@ -141,8 +141,8 @@ impl Exporter {
         exporter.set_resource(&resource.build());
         let (sender, ends) = mpsc::channel(ENDS_QUEUE);
         let traces = Traces { sampling: collector.sampling, ends: sender };
-        let (url, told, tries) = (collector.url, None, TRIES);
-        Ok((Self { exporter, traces: traces.clone(), ends, url, clock, told, tries }, traces))
+        let (url, logged, tries) = (collector.url, None, TRIES);
+        Ok((Self { exporter, traces: traces.clone(), ends, url, clock, logged, tries }, traces))
     }
 
     /// Exports until `over`; then what is left, for a moment.
@@ -167,10 +167,10 @@ impl Exporter {
         self.rest(&store).await;
     }
 
-    /// What is left in the queue, for a moment.
+    /// Exports the rest of the queue, for a moment.
     async fn rest(&mut self, store: &Store) {
         self.ends.close();
-        // Whoever waits for this process would wait for the pauses too.
+        // The end of the process would wait for the pauses too.
         self.tries = 1;
         let clock = self.clock;
         let all = async {
@@ -237,11 +237,11 @@ impl Exporter {
         false
     }
 
-    /// Said now and then only: a collector may be away for days.
+    /// Logged now and then only: a collector may be away for days.
     fn failed(&mut self, why: &str, spans: usize) {
-        if self.told.is_none_or(|mark| self.clock.elapsed(mark) >= TOLD_EVERY) {
+        if self.logged.is_none_or(|mark| self.clock.elapsed(mark) >= LOG_EVERY) {
             tracing::warn!(error = why, spans, "traces are lost; runs go on");
-            self.told = Some(self.clock.mark());
+            self.logged = Some(self.clock.mark());
         }
     }
 }
@@ -305,7 +305,7 @@ fn data(span: Span) -> SpanData {
         dropped_attributes_count: 0,
         events,
         links: SpanLinks::default(),
-        // A result that is said needs no "Ok"; only errors are marked, as the conventions say.
+        // An attribute with the result makes "Ok" redundant; only errors are marked, as the conventions require.
         status: span.error.map_or(Status::Unset, Status::error),
         instrumentation_scope: InstrumentationScope::builder("plue")
             .with_version(env!("CARGO_PKG_VERSION"))

@@ -1,5 +1,5 @@
 //! The names of OpenTelemetry's conventions for CI/CD (status: development) that plue uses. They change;
-//! this is the only place that says them.
+//! this is their only place.
 
 pub use opentelemetry_semantic_conventions::attribute::{
     CICD_PIPELINE_ACTION_NAME, CICD_PIPELINE_NAME, CICD_PIPELINE_RESULT, CICD_PIPELINE_RUN_ID,
@@ -17,9 +17,9 @@ pub const ACTION: &str = "RUN";
 pub mod own {
     /// The hash of the plan.
     pub const PLAN: &str = "plue.plan.hash";
-    /// What made the run: `push`, `schedule`, `manual`, …
+    /// Type of the event that started the run: `push`, `schedule`, `manual`, …
     pub const EVENT: &str = "plue.event.type";
-    /// How many times the run has entered the step, counting loops.
+    /// Number of visits of the step so far, counting loops.
     pub const VISIT: &str = "plue.step.visit";
     /// Id of the transcript of an agent that another one started.
     pub const AGENT: &str = "plue.agent.id";
@@ -27,13 +27,13 @@ pub mod own {
     pub const NUMBER: &str = "plue.attempt.number";
     /// The exit status of a process.
     pub const EXIT_CODE: &str = "process.exit.code";
-    /// How often the run had ended before.
+    /// Number of times that the run had ended before.
     pub const RETRY: &str = "plue.run.retry";
     /// Number of calls of models.
     pub const CALLS: &str = "plue.claude.calls";
     /// Cost of calls in billionths of a dollar; those of unknown cost count with their reservation.
     pub const COST: &str = "plue.claude.cost_nanodollars";
-    /// An event of an attempt's span: a runner has begun with it.
+    /// An event of an attempt's span: a runner has started it.
     pub const STARTED: &str = "plue.attempt.started";
 }
 
@@ -62,15 +62,15 @@ pub mod gen_ai {
 
 /// Well-known values of `cicd.pipeline.result` and `cicd.pipeline.task.run.result`.
 pub mod result {
-    /// Well.
+    /// The run or step succeeded.
     pub const SUCCESS: &str = "success";
     /// Not well, by what the author or the code under test did.
     pub const FAILURE: &str = "failure";
     /// Not well, by what plue or its machines did.
     pub const ERROR: &str = "error";
-    /// Took too long.
+    /// A time limit ended it.
     pub const TIMEOUT: &str = "timeout";
-    /// Somebody stopped it.
+    /// A user cancelled it.
     pub const CANCELLATION: &str = "cancellation";
 }
 
@@ -78,6 +78,6 @@ pub mod result {
 pub mod state {
     /// Nothing has started yet.
     pub const PENDING: &str = "pending";
-    /// Steps run.
+    /// At least one step has started.
     pub const EXECUTING: &str = "executing";
 }

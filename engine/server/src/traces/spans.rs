@@ -1,6 +1,6 @@
-//! From the journal of a run to its spans. Pure: the same journal gives the same spans, whoever asks.
+//! From the journal of a run to its spans. Pure: the same journal gives the same spans.
 //!
-//! Must not tell what steps say: names, times, results and ids only.
+//! Must not reveal content of steps: names, times, results and ids only.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -28,7 +28,7 @@ pub(super) const MAX_CALLS: u32 = 10_000;
 /// Picodollars of a nanodollar.
 const NANO: u64 = 1_000;
 
-/// What a span is of.
+/// Subject of a span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// A run: `SERVER`.
@@ -46,15 +46,14 @@ pub(super) enum Value {
     Number(i64),
 }
 
-/// An event of a span: its name, when it was, and what is said of it.
+/// An event of a span: its name, when it was, and one attribute.
 pub(super) type Moment = (&'static str, Timestamp, Option<(&'static str, &'static str)>);
 
-/// A span.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Span {
     pub(super) context: TraceContext,
     pub(super) parent: Option<[u8; 8]>,
-    /// The parent is a span of somebody else.
+    /// The parent is a span of the caller's trace.
     pub(super) remote: bool,
     pub(super) kind: Kind,
     pub(super) name: String,
@@ -69,14 +68,13 @@ pub(super) struct Span {
 /// A run from its creation or a retry to the end that followed.
 struct Part {
     number: u32,
-    begun: Timestamp,
+    start: Timestamp,
     events: Vec<(&'static str, Timestamp)>,
     attempts: Vec<Attempt>,
-    /// Their places.
     known: HashMap<AttemptId, usize>,
 }
 
-/// An attempt as the journal tells it.
+/// An attempt as the journal has it.
 struct Attempt {
     id: AttemptId,
     step: StepId,
@@ -88,7 +86,7 @@ struct Attempt {
     ended: Option<(Timestamp, Outcome)>,
 }
 
-/// What the spans of a run are made from.
+/// Records that the spans of a run are made from.
 pub(super) struct Source<'a> {
     pub(super) stored: &'a StoredRun,
     /// Calls of models by its attempts, oldest first.
@@ -114,7 +112,7 @@ impl Source<'_> {
                 let number = u32::try_from(parts.len()).unwrap_or(u32::MAX);
                 let events = vec![(state::PENDING, *at)];
                 let (attempts, known) = (Vec::new(), HashMap::new());
-                parts.push(Part { number, begun: *at, events, attempts, known });
+                parts.push(Part { number, start: *at, events, attempts, known });
             }
             if let Some(part) = parts.last_mut() {
                 part.take_in(*at, fact);
@@ -159,12 +157,12 @@ impl Source<'_> {
             0 => (caller_of(self.origin).map(|caller| caller.span), true),
             _ => (Some(root.span), false),
         };
-        let (told, error) = of_run(status);
+        let (result, error) = of_run(status);
         let mut attributes = vec![
             (names::CICD_PIPELINE_NAME, text(&row.workflow)),
             (names::CICD_PIPELINE_ACTION_NAME, text(names::ACTION)),
             (names::CICD_PIPELINE_RUN_ID, text(row.id.as_str())),
-            (names::CICD_PIPELINE_RESULT, text(told)),
+            (names::CICD_PIPELINE_RESULT, text(result)),
             (own::PLAN, text(&row.plan.to_string())),
         ];
         attributes
@@ -183,7 +181,7 @@ impl Source<'_> {
             remote: remote && parent.is_some(),
             kind: Kind::Run,
             name: format!("{} {}", names::ACTION, cut(&row.workflow)),
-            start: part.begun,
+            start: part.start,
             end,
             attributes,
             events: events.collect(),
@@ -192,11 +190,11 @@ impl Source<'_> {
     }
 
     fn of_attempt(&self, run: &Span, attempt: &Attempt, end: Timestamp, how: &Outcome) -> Span {
-        let (told, error) = of_attempt(how);
+        let (result, error) = of_attempt(how);
         let mut attributes = vec![
             (names::CICD_PIPELINE_TASK_NAME, text(attempt.step.as_str())),
             (names::CICD_PIPELINE_TASK_RUN_ID, text(attempt.id.as_str())),
-            (names::CICD_PIPELINE_TASK_RUN_RESULT, text(told)),
+            (names::CICD_PIPELINE_TASK_RUN_RESULT, text(result)),
             (own::VISIT, Value::Number(attempt.visit.into())),
             (own::NUMBER, Value::Number(attempt.number.into())),
         ];
@@ -381,7 +379,7 @@ fn of_run(status: RunStatus) -> (&'static str, Option<&'static str>) {
         RunStatus::Cancelled => (result::CANCELLATION, None),
         RunStatus::TimedOut => (result::TIMEOUT, Some("timeout")),
         RunStatus::Failed => (result::FAILURE, Some("step_failed")),
-        // No end; a journal that says so is not ours.
+        // No end; our journals have one.
         RunStatus::Queued | RunStatus::Running | RunStatus::Waiting => {
             (result::ERROR, Some("_OTHER"))
         }
@@ -402,7 +400,7 @@ fn of_attempt(outcome: &Outcome) -> (&'static str, Option<&'static str>) {
     }
 }
 
-/// Where the change comes from: names and ids, no titles and no texts.
+/// Source of the change: names and ids, no titles and no texts.
 fn vcs(row: &RunRow, event: &serde_json::Value) -> Vec<(&'static str, Value)> {
     let event: Option<Event> = serde_json::from_value(event.clone()).ok();
     let mut known = Vec::new();

@@ -64,7 +64,7 @@ impl World {
                     artifacts: long,
                     caches: long,
                     cache_quota: 1 << 20,
-                    logs_on_shelf: false,
+                    logs_in_blob_store: false,
                 },
                 public_url: None,
                 share_files: false,

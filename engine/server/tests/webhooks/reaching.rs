@@ -16,7 +16,7 @@ fn wanted(url: &str) -> WebhookRequest {
 }
 
 #[tokio::test]
-async fn a_webhook_to_an_inner_address_is_refused_with_a_code_when_it_is_made() {
+async fn webhooks_to_private_addresses_are_refused() {
     let world = World::new(&[]).await;
     let receiver = Receiver::start().await;
     let port = receiver.address.rsplit(':').next().unwrap();
@@ -41,7 +41,7 @@ async fn a_webhook_to_an_inner_address_is_refused_with_a_code_when_it_is_made() 
 }
 
 #[tokio::test]
-async fn an_address_that_was_fine_when_the_webhook_was_made_is_judged_again_at_each_try() {
+async fn addresses_are_checked_again_at_each_try() {
     let receiver = Receiver::start().await;
     let mut world = World::local().await;
     let made = world.hook(&receiver.address).await;

@@ -1,4 +1,4 @@
-//! A receiver that answers as a test wants, and what it has received; and a sender beside a store.
+//! A receiver with scripted answers, which records its requests; and a sender with a store.
 
 use std::{
     collections::VecDeque,
@@ -21,7 +21,7 @@ use plue_store::{NewRun, RunCommit, Store, StoreOptions, secret::Keyring};
 use serde_json::{Value as Json, json};
 use tokio::{net::TcpListener, sync::Notify};
 
-/// What came.
+/// One received request, with its body.
 #[derive(Debug, Clone)]
 pub(crate) struct Received {
     pub(crate) path: String,
@@ -29,11 +29,11 @@ pub(crate) struct Received {
     pub(crate) body: Vec<u8>,
 }
 
-/// How it is answered.
+/// Behaviour of the receiver.
 #[derive(Debug, Clone)]
 pub(crate) enum Answer {
     Status(u16, &'static [(&'static str, &'static str)], String),
-    /// Nothing is said until the end of the test.
+    /// No answer until the end of the test.
     Hang,
 }
 
@@ -44,7 +44,7 @@ struct Shared {
     came: Notify,
 }
 
-/// A receiver.
+/// An HTTP server with scripted answers.
 #[derive(Clone)]
 pub(crate) struct Receiver {
     pub(crate) address: String,
@@ -130,7 +130,7 @@ impl Received {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// Whether whoever has this secret believes it: by the code that verifies GitLab's deliveries.
+    /// Whether the signature is valid for this secret: by the code that verifies GitLab's deliveries.
     pub(crate) fn is_signed(&self, secret: &str, now: Timestamp) -> bool {
         let headers: Headers = self.headers.iter().cloned().collect();
         let secrets = [Secret::new(secret)];
@@ -148,7 +148,7 @@ pub(crate) struct World {
 // === impl World ===
 
 impl World {
-    /// `allow`: what the operator allows beside public addresses.
+    /// `allow`: private addresses that the operator allows.
     pub(crate) async fn new(allow: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store =

@@ -13,7 +13,7 @@ async fn only(world: &World, hook: &str, run: &str) -> DeliveryRow {
 }
 
 #[tokio::test]
-async fn a_message_is_posted_signed_and_says_no_more_than_it_should() {
+async fn messages_are_signed_and_thin() {
     let (world, receiver) = (World::local().await, Receiver::start().await);
     let made = world.hook(&format!("{}/hook?x=1", receiver.address)).await;
     world.run("r1").await;
@@ -36,7 +36,7 @@ async fn a_message_is_posted_signed_and_says_no_more_than_it_should() {
 }
 
 #[tokio::test]
-async fn what_fails_is_sent_again_under_the_same_id_with_the_same_body_until_it_is_taken() {
+async fn failed_messages_repeat_with_same_id_and_body() {
     let (world, receiver) = (World::local().await, Receiver::start().await);
     let made = world.hook(&receiver.address).await;
     world.run("r1").await;
@@ -74,7 +74,7 @@ async fn what_fails_is_sent_again_under_the_same_id_with_the_same_body_until_it_
 }
 
 #[tokio::test]
-async fn what_is_never_taken_ends_with_its_webhook_after_days() {
+async fn undeliverable_messages_end_with_their_webhook() {
     let (world, receiver) = (World::local().await, Receiver::start().await);
     let made = world.hook(&receiver.address).await;
     world.run("r1").await;
@@ -94,7 +94,7 @@ async fn what_is_never_taken_ends_with_its_webhook_after_days() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_is_gone_is_left_alone_at_once() {
+async fn gone_receivers_are_disabled_at_once() {
     let (world, receiver) = (World::local().await, Receiver::start().await);
     let made = world.hook(&receiver.address).await;
     receiver.answers(&[status(410)]);
@@ -132,7 +132,7 @@ async fn a_redirect_is_not_followed_wherever_it_leads() {
 }
 
 #[tokio::test]
-async fn while_a_secret_is_rotated_the_old_one_is_good_for_a_day() {
+async fn rotated_secrets_stay_valid_for_a_day() {
     let (world, receiver) = (World::local().await, Receiver::start().await);
     let made = world.hook(&receiver.address).await;
     let new = world.admin().rotate(&made.id).await.unwrap();
@@ -166,7 +166,7 @@ async fn nothing_is_sent_without_a_signature() {
 }
 
 #[tokio::test]
-async fn one_receiver_that_hangs_holds_up_nobody_else_and_a_stop_waits_for_no_new_message() {
+async fn hanging_receivers_delay_no_other_or_the_stop() {
     let world = World::local().await;
     let (slow, quick) = (Receiver::start().await, Receiver::start().await);
     slow.answers(&vec![Answer::Hang; 100]);
@@ -190,7 +190,7 @@ async fn one_receiver_that_hangs_holds_up_nobody_else_and_a_stop_waits_for_no_ne
 }
 
 #[tokio::test]
-async fn two_servers_do_not_send_the_same_message_and_a_dead_ones_claim_ends() {
+async fn two_servers_send_each_message_once() {
     let (world, receiver) = (World::local().await, Receiver::start().await);
     let made = world.hook(&receiver.address).await;
     for n in 0..12 {

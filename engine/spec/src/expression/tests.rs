@@ -43,7 +43,7 @@ fn fails(source: &str, part: &str) {
 }
 
 #[test]
-fn an_expression_reads_steps_event_inputs_env_and_turn() {
+fn expressions_read_steps_event_inputs_env_turn() {
     for source in [
         "steps.plan.status == 'success'",
         "steps.plan.output.risk > 3",
@@ -61,7 +61,7 @@ fn an_expression_reads_steps_event_inputs_env_and_turn() {
 }
 
 #[test]
-fn operators_and_functions_do_as_cel_says() {
+fn operators_and_functions_follow_cel() {
     for (source, value) in [
         ("1 + 2 * 3", json!(7)),
         ("7 / 2", json!(3)),
@@ -104,7 +104,7 @@ fn operators_and_functions_do_as_cel_says() {
 }
 
 #[test]
-fn a_deciding_side_wins_over_an_error_on_the_other() {
+fn deciding_operands_win_over_errors() {
     assert_eq!(eval("1 / 0 == 1 || true"), Ok(json!(true)));
     assert_eq!(eval("false && 1 / 0 == 1"), Ok(json!(false)));
     assert_eq!(eval("[0, 1].exists(x, 1 / x == 1)"), Ok(json!(true)));
@@ -128,7 +128,7 @@ fn what_is_missing_is_named() {
 }
 
 #[test]
-fn a_name_or_function_that_does_not_exist_is_found_by_parsing() {
+fn unknown_names_are_found_by_parsing() {
     for (source, offset, part) in [
         ("1 + branch", 4, "did you mean `event.branch`?"),
         ("step.a.status == 1", 0, "did you mean `steps`?"),
@@ -148,7 +148,7 @@ fn a_name_or_function_that_does_not_exist_is_found_by_parsing() {
 }
 
 #[test]
-fn a_syntax_error_says_where() {
+fn syntax_errors_have_a_location() {
     for (source, offset) in
         [("", 0), ("1 +", 3), ("'ä' 'b'", 4), ("(1", 2), ("a ==\n ,", 6), ("'abc", 0)]
     {
@@ -179,7 +179,7 @@ fn reads_are_recorded_with_their_values_once_each() {
 }
 
 #[test]
-fn a_condition_is_true_or_false_and_nothing_else() {
+fn conditions_are_boolean_only() {
     let expression = Expression::parse("steps.plan.output.risk").unwrap();
     let error = with_scope(|scope| expression.truth(scope, &mut Reads::default())).unwrap_err();
     assert_eq!(error.to_string(), "the condition is a number, not true or false");
@@ -278,7 +278,7 @@ proptest! {
     }
 
     #[test]
-    fn no_mix_of_tokens_makes_parsing_or_evaluation_panic(
+    fn token_mixes_never_panic(
         parts in prop::collection::vec(prop::sample::select(vec![
             "steps", ".", "plan", "output", "[", "]", "(", ")", "{", "}", "'a'", "\"x-y\"", "1", "0",
             "2.5", "-", "!", "+", "*", "/", "%", "?", ":", ",", "==", "<", "&&", "||", " in ", "x",
@@ -291,7 +291,7 @@ proptest! {
 }
 
 #[test]
-fn kinds_that_can_never_fit_are_refused_before_the_run_with_their_place() {
+fn type_errors_are_refused_before_the_run() {
     for (source, offset, part) in [
         ("1 + 'a'", 2, "`+` does not take a number and a text"),
         ("visit + 1 + 'a'", 10, "`+` does not take"),
@@ -341,7 +341,7 @@ fn what_may_fit_is_left_to_the_run() {
 }
 
 #[test]
-fn a_condition_must_be_able_to_be_true_or_false() {
+fn conditions_must_have_boolean_type() {
     for source in ["1", "'yes'", "visit + 1", "[true]", "steps.plan.status"] {
         let error = Expression::parse_condition(source).unwrap_err();
         assert!(error.message.contains("a condition is true or false"), "{source}: {error}");
@@ -352,7 +352,7 @@ fn a_condition_must_be_able_to_be_true_or_false() {
 }
 
 #[test]
-fn the_functions_of_texts_lists_paths_and_numbers_do_what_their_names_say() {
+fn functions_match_their_names() {
     for (source, expected) in [
         ("length('åb')", json!(2)),
         ("upper('a') + lower('B') + capitalize('élan')", json!("AbÉlan")),

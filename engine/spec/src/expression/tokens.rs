@@ -14,7 +14,7 @@ use crate::{
 /// Macros whose first value is the name of a variable.
 pub(crate) const MACROS: [&str; 5] = ["all", "exists", "exists_one", "map", "filter"];
 
-/// One significant token.
+/// A token other than white space.
 #[derive(Debug, Clone, Copy)]
 struct Token<'s> {
     kind: TokenKind,

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use super::{Args, text_arg, wrong};
 use crate::{error::Error, evaluate::Cost};
 
-/// Name in expressions.
+/// The function's name in expressions.
 pub(crate) const NAME: &str = "hash_files";
 
 /// The mark; `plue_wire::outputs::files_mark` makes and reads the same.

@@ -1,11 +1,11 @@
-//! Tests of resolving.
+//! Tests of resolved values.
 
 use serde_json::json;
 
 use super::*;
 
 #[test]
-fn references_resolve_with_their_types_and_secrets_stay_names() {
+fn references_keep_types_secrets_stay_names() {
     let inputs = json!({"n": 3, "who": "you"});
     let scope = Scope::new().inputs(&inputs);
     let value = Value(json!({

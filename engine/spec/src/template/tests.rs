@@ -1,4 +1,4 @@
-//! Tests of templates.
+//! Tests of rendered templates.
 
 use serde_json::json;
 
@@ -28,12 +28,12 @@ fn two_dollars_before_a_brace_stand_for_one() {
 }
 
 #[test]
-fn braces_in_texts_and_maps_do_not_close_a_part() {
+fn inner_braces_do_not_close_a_part() {
     assert_eq!(render("${'}' + {'a': '{'}.a}").unwrap(), "}{");
 }
 
 #[test]
-fn an_error_says_where_in_the_whole_template() {
+fn errors_have_a_location_in_the_template() {
     let error = Template::parse("ä ${inputs.n} ${oops}").unwrap_err();
     assert_eq!(error.offset, 16);
     assert!(error.message.contains("oops"), "{error}");

@@ -32,12 +32,12 @@ pub(super) const USES: [&str; 5] = ["approval", "negotiate", "workflow", "call",
 pub(super) fn llm(
     lower: &mut Lower<'_, '_>,
     fields: &mut Fields<'_>,
-    said: &TaskFields<'_>,
+    task_fields: &TaskFields<'_>,
     agent: Option<String>,
 ) -> Option<Action> {
-    let prompt = match said.prompt {
-        Some(field) => prompt(lower, field, said),
-        None => Some(request(lower, fields, said)),
+    let prompt = match task_fields.prompt {
+        Some(field) => prompt(lower, field, task_fields),
+        None => Some(request(lower, fields, task_fields)),
     };
     let role = match agent {
         Some(agent) => Some(agent),
@@ -89,7 +89,11 @@ fn server(lower: &mut Lower<'_, '_>, node: &Node) -> Option<Mcp> {
 }
 
 /// A request, or a prompt file: `{name: code-review, inputs: {…}}`.
-fn prompt(lower: &mut Lower<'_, '_>, field: Field<'_>, said: &TaskFields<'_>) -> Option<Prompt> {
+fn prompt(
+    lower: &mut Lower<'_, '_>,
+    field: Field<'_>,
+    task_fields: &TaskFields<'_>,
+) -> Option<Prompt> {
     if let Data::Map(_) = field.node.data {
         let mut file = lower.fields(field.node, "`prompt`")?;
         let name = file.fixed("name", &mut lower.problems);
@@ -98,7 +102,7 @@ fn prompt(lower: &mut Lower<'_, '_>, field: Field<'_>, said: &TaskFields<'_>) ->
             let hint = "the name of a file of .plue/prompts, or of one that comes with plue";
             file.missing("name", hint, &mut lower.problems);
         }
-        if let Some(parameters) = said.parameters {
+        if let Some(parameters) = task_fields.parameters {
             if !inputs.is_empty() {
                 let message = "`parameters` are the inputs of the prompt, which has `inputs` too";
                 lower.problems.error(codes::FIELD_VALUE, parameters.key, message);
@@ -108,7 +112,7 @@ fn prompt(lower: &mut Lower<'_, '_>, field: Field<'_>, said: &TaskFields<'_>) ->
         file.finish(&mut lower.problems);
         return Some(Prompt::File(PromptFile { name: name?, inputs }));
     }
-    if let Some(parameters) = said.parameters {
+    if let Some(parameters) = task_fields.parameters {
         let message = "`parameters` are the inputs of a prompt, and this prompt is a text";
         let hint = "name a prompt file, or write them into the text";
         lower.problems.push(codes::FIELD_VALUE, parameters.key, message, hint);
@@ -118,9 +122,9 @@ fn prompt(lower: &mut Lower<'_, '_>, field: Field<'_>, said: &TaskFields<'_>) ->
 }
 
 /// `parameters.task` is the request; with other parameters it is an input of a prompt.
-fn request(lower: &mut Lower<'_, '_>, fields: &Fields<'_>, said: &TaskFields<'_>) -> Prompt {
-    let Some(field) = said.parameters else {
-        return Prompt::Text(Value::text(said.request()));
+fn request(lower: &mut Lower<'_, '_>, fields: &Fields<'_>, task_fields: &TaskFields<'_>) -> Prompt {
+    let Some(field) = task_fields.parameters else {
+        return Prompt::Text(Value::text(task_fields.request()));
     };
     if let Some(Data::Text(_)) = only(field.node, "task").map(|task| &task.data) {
         let task = only(field.node, "task").unwrap_or(field.node);
@@ -128,9 +132,9 @@ fn request(lower: &mut Lower<'_, '_>, fields: &Fields<'_>, said: &TaskFields<'_>
     }
     let mut inputs = lower.values(fields, field);
     if inputs.is_empty() {
-        return Prompt::Text(Value::text(said.request()));
+        return Prompt::Text(Value::text(task_fields.request()));
     }
-    inputs.entry("task".to_owned()).or_insert_with(|| Value::text(said.request()));
+    inputs.entry("task".to_owned()).or_insert_with(|| Value::text(task_fields.request()));
     Prompt::File(PromptFile { name: TASK_PROMPT.to_owned(), inputs })
 }
 

@@ -61,7 +61,7 @@ pub(crate) fn rewrite(source: &str, names: &Names) -> Result<Written, Expression
     let written = written.trim().to_owned();
     match Expression::parse(&written) {
         Ok(_) => Ok(Written::Expression(written)),
-        Err(error) => Err(writer.told_of_the_source(error, &changes)),
+        Err(error) => Err(writer.located_in_source(error, &changes)),
     }
 }
 
@@ -267,7 +267,7 @@ impl Writer<'_> {
     }
 
     /// Translates an error of the rewritten text to the source's offsets.
-    fn told_of_the_source(&self, error: ExpressionError, changes: &[Change]) -> ExpressionError {
+    fn located_in_source(&self, error: ExpressionError, changes: &[Change]) -> ExpressionError {
         // Leading space was cut off.
         let lead = self.source.len() - self.source.trim_start().len();
         let mut left = error.offset;

@@ -237,7 +237,7 @@ fn task(generator: &mut SchemaGenerator) -> Json {
                 "description": "Another kind of step, or that of a plugin.",
                 "anyOf": [{"enum": USES}, {"type": "string", "minLength": 1}],
             },
-            "with": {"description": "What a plugin is told.", "type": "object"},
+            "with": {"description": "Arguments of the plugin.", "type": "object"},
             "event": {"$ref": "#/$defs/Trigger"},
             "dependencies": ids, "depends_on": ids,
             "condition": condition, "when": condition,

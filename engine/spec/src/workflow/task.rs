@@ -89,7 +89,7 @@ fn action(
     id: &str,
 ) -> Option<(Action, BTreeMap<String, Value>)> {
     let given = KINDS.map(|kind| (kind, fields.take(kind)));
-    let said = TaskFields {
+    let task_fields = TaskFields {
         id: id.to_owned(),
         description: fields.text("description", &mut lower.problems),
         parameters: fields.take("parameters"),
@@ -108,7 +108,7 @@ fn action(
         return None;
     };
     if !matches!(*kind, "agent" | "prompt")
-        && let Some(parameters) = said.parameters
+        && let Some(parameters) = task_fields.parameters
     {
         let message = format!("{} has `parameters` without an agent", fields.what);
         let hint = "give values to a command with `env:`";
@@ -119,14 +119,14 @@ fn action(
         "agent" => {
             let agent = fields.text_of(*field, &mut lower.problems)?;
             if agent == SHELL {
-                return shell(lower, fields, &said, *field);
+                return shell(lower, fields, &task_fields, *field);
             }
-            plain(llm(lower, fields, &said, Some(agent)))
+            plain(llm(lower, fields, &task_fields, Some(agent)))
         }
         "run" => plain(bash(lower, fields, *field)),
         "python" => plain(python(lower, fields, *field, true)),
         "script" => plain(python(lower, fields, *field, false)),
-        "prompt" => plain(llm(lower, fields, &said, None)),
+        "prompt" => plain(llm(lower, fields, &task_fields, None)),
         _ => plain(uses(lower, fields, *field)),
     }
 }
@@ -137,7 +137,7 @@ fn no_kind(lower: &mut Lower<'_, '_>, fields: &mut Fields<'_>, kinds: &[(&str, F
             let message = format!("{} has both `{first}` and `{second}`", fields.what);
             (message, field.key)
         }
-        [] | [_] => (format!("{} does not say what it does", fields.what), fields.place),
+        [] | [_] => (format!("{} does not define its action", fields.what), fields.place),
     };
     let hint = format!("a task has one of {}", KINDS.map(|kind| format!("`{kind}`")).join(", "));
     lower.problems.push(codes::STEP_KIND, place, message, hint);
@@ -205,12 +205,12 @@ fn python(
 fn shell(
     lower: &mut Lower<'_, '_>,
     fields: &mut Fields<'_>,
-    said: &TaskFields<'_>,
+    task_fields: &TaskFields<'_>,
     agent: Field<'_>,
 ) -> Option<(Action, BTreeMap<String, Value>)> {
     let mut env = BTreeMap::new();
     let mut run = None;
-    if let Some(field) = said.parameters {
+    if let Some(field) = task_fields.parameters {
         let entries = field.node.entries();
         if entries.is_none() {
             fields.wrong(field, "a mapping", None, &mut lower.problems);

@@ -35,7 +35,7 @@ fn keys(schema: &Json, pointer: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_schema_has_the_keys_that_the_reader_asks_for() {
+fn the_schema_has_the_keys_of_the_reader() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/workflow/valid");
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

@@ -45,7 +45,7 @@ fn every_valid_file_becomes_its_plan() {
 }
 
 #[test]
-fn every_invalid_file_is_refused_with_all_its_problems_and_their_places() {
+fn invalid_files_are_refused_with_all_problems() {
     compare("invalid", 50, false);
 }
 
@@ -62,7 +62,7 @@ fn the_valid_samples_become_their_plans() {
 }
 
 #[test]
-fn ids_of_other_scripts_are_refused_with_the_characters_that_ids_have() {
+fn non_ascii_ids_are_refused_with_allowed_characters() {
     let path = files("shared/valid").into_iter().find(|path| path.ends_with("14_unicode_ids.yaml"));
     let found = rendered(&path.unwrap()).unwrap();
     assert!(found.contains("5:10: PLUE-P0010"), "{found}");
@@ -70,7 +70,7 @@ fn ids_of_other_scripts_are_refused_with_the_characters_that_ids_have() {
 }
 
 #[test]
-fn the_invalid_samples_are_refused_as_their_first_lines_say() {
+fn invalid_samples_are_refused_as_annotated() {
     compare("shared/invalid", 9, false);
     for (file, parts) in [
         ("01_cycle_two", &["PLUE-P0015", "a → b → a"][..]),

@@ -34,7 +34,7 @@ fn twenty_thousand_levels_are_refused_in_every_notation() {
 }
 
 #[test]
-fn aliases_cannot_nest_deeper_than_what_is_written_out() {
+fn aliases_cannot_nest_deeper_than_text() {
     let mut text = "name: x\na0: &a0 [[[[[[[[x]]]]]]]]\n".to_owned();
     for level in 1..40 {
         let before = level - 1;
@@ -44,7 +44,7 @@ fn aliases_cannot_nest_deeper_than_what_is_written_out() {
 }
 
 #[test]
-fn aliases_of_long_texts_and_of_many_values_are_refused() {
+fn aliases_of_long_or_many_values_are_refused() {
     let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(1 << 20), "*a, ".repeat(100));
     assert_eq!(first(&long), "PLUE-S0014");
     let list = "x, ".repeat(1_000);
@@ -65,7 +65,7 @@ fn anchors_around_anchors_are_counted() {
 }
 
 #[test]
-fn more_values_and_bytes_than_the_limit_are_refused() {
+fn excess_values_and_bytes_are_refused() {
     assert_eq!(first(&format!("a: [{}]", "x,".repeat(500_000))), "PLUE-S0030");
     let large = "#".repeat(plue_spec::workflow::MAX_FILE_BYTES + 1);
     assert_eq!(codes(&large), ["PLUE-S0030"]);
@@ -80,7 +80,7 @@ fn many_problems_are_counted_and_not_all_listed() {
 }
 
 #[test]
-fn a_variable_that_stands_in_many_places_cannot_fill_the_memory() {
+fn repeated_variables_cannot_fill_the_memory() {
     let mut text =
         format!("name: x\ncontext: {{variables: {{v: \"{}\"}}}}\ntasks:\n", "x".repeat(60_000));
     for task in 0..1_000 {
@@ -90,7 +90,7 @@ fn a_variable_that_stands_in_many_places_cannot_fill_the_memory() {
 }
 
 #[test]
-fn a_file_that_is_not_utf_8_names_the_place() {
+fn invalid_utf_8_is_refused_with_its_offset() {
     let found = read("x.plue.yaml", b"name: x\nab\xff", Format::Yaml).unwrap_err();
     assert_eq!(found[0].to_string().split(": ").next(), Some("x.plue.yaml:2:3"));
     assert_eq!(found[0].code.as_str(), "PLUE-S0011");

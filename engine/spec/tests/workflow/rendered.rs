@@ -12,17 +12,17 @@ pub(crate) fn rendered(path: &Path) -> std::io::Result<String> {
     let format = if json { Format::Json } else { Format::Yaml };
     let mut lines: Vec<String> = Vec::new();
     // Without the name of the file, which is the reader's argument.
-    let said =
+    let line =
         |problem: &plue_plan::Diagnostic| problem.to_string().trim_start_matches(':').to_owned();
     match read("", &bytes, format) {
         Ok(workflow) => {
-            lines.extend(workflow.warnings.iter().map(said));
+            lines.extend(workflow.warnings.iter().map(line));
             lines.push(match HashedPlan::new(workflow.plan) {
                 Ok(sealed) => String::from_utf8_lossy(&sealed.bytes).into_owned(),
-                Err(problem) => said(&problem),
+                Err(problem) => line(&problem),
             });
         }
-        Err(problems) => lines.extend(problems.iter().map(said)),
+        Err(problems) => lines.extend(problems.iter().map(line)),
     }
     Ok(lines.join("\n") + "\n")
 }

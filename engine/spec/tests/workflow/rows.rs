@@ -37,7 +37,7 @@ fn one(fields: &str) -> Plan {
 }
 
 #[test]
-fn row_2_01_yaml_json_and_the_plan_itself_are_one_plan() {
+fn row_2_01_yaml_json_and_plan_are_equal() {
     let yaml =
         "name: x\ntasks:\n  - {id: a, run: make}\n  - {id: b, agent: coder, dependencies: [a]}\n";
     let json = r#"{"tasks": [{"run": "make", "id": "a"}, {"dependencies": ["a"], "agent": "coder", "id": "b"}], "name": "x"}"#;
@@ -94,7 +94,7 @@ fn row_2_11_the_head_of_the_seed_is_read() {
 }
 
 #[test]
-fn row_2_12_three_tasks_at_the_same_time_unless_said_otherwise() {
+fn row_2_12_three_tasks_run_at_once_by_default() {
     let with = |settings: &str| {
         plan(&format!("name: x\n{settings}tasks: [{{id: a, agent: x}}]\n")).max_parallel
     };
@@ -139,7 +139,7 @@ fn row_2_14_and_2_17_what_a_failure_means() {
 }
 
 #[test]
-fn row_2_15_the_fields_of_a_task_are_those_of_a_step() {
+fn row_2_15_tasks_have_the_fields_of_steps() {
     let text = "name: x\ntasks:\n  - {id: a, agent: planner}\n  - {id: b, agent: coder, description: d, parameters: {task: t}, dependencies: [a], condition: a.status == 'success'}\n";
     let plan = plan(text);
     let b = step(&plan, "b");
@@ -166,7 +166,7 @@ fn row_2_16_a_retry_keeps_its_numbers() {
 }
 
 #[test]
-fn row_2_18_variables_keep_their_types_and_secrets_are_names_only() {
+fn row_2_18_variables_are_typed_secrets_are_names() {
     let text = "name: x\ncontext:\n  variables: {n: 5, l: [1], t: \"5\"}\n  secrets: {token: NPM_TOKEN}\ntasks:\n  - {id: a, run: \"true\", env: {N: \"${context.variables.n}\", L: \"${l}\", T: \"${t}\", S: \"${context.secrets.token}\"}}\n";
     let plan = plan(text);
     let env = &plan.steps[0].options.env;
@@ -230,20 +230,20 @@ fn shipped(name: &str) -> Plan {
 }
 
 #[test]
-fn row_2_23_the_template_for_features_of_the_seed_is_read_as_it_stands() {
+fn row_2_23_the_feature_template_is_accepted_unchanged() {
     let plan = shipped("row_2_23_full_stack_template.yaml");
     assert_eq!(levels(&plan), [vec!["design"], vec!["api", "ui"], vec!["integrate"], vec!["test"]]);
     assert!(plan.inputs["feature_name"].required);
 }
 
 #[test]
-fn row_2_24_the_template_for_bugs_of_the_seed_is_read_as_it_stands() {
+fn row_2_24_the_bug_template_is_accepted_unchanged() {
     let plan = shipped("row_2_24_bug_fix_template.yaml");
     assert_eq!(levels(&plan), [["investigate"], ["analyze"], ["fix"], ["verify"]]);
 }
 
 #[test]
-fn row_2_25_a_circle_is_found_when_the_file_is_read() {
+fn row_2_25_cycles_are_found_at_parse_time() {
     let found = problems(
         "name: x\ntasks:\n  - {id: a, agent: x, dependencies: [b]}\n  - {id: b, agent: x, dependencies: [a]}\n",
     );
@@ -265,7 +265,7 @@ fn row_3_07_the_six_kinds_of_workers_are_roles() {
 }
 
 #[test]
-fn row_3_09_a_worker_leads_back_by_a_bounded_goto_and_is_tried_again() {
+fn row_3_09_workers_loop_by_bounded_goto_with_retries() {
     let plan = shipped("row_3_11_build_website.yaml");
     let json: Json = serde_json::to_value(&plan).unwrap();
     assert_eq!(json["steps"][1]["retry"]["max_attempts"], 2);

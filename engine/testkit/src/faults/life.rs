@@ -42,7 +42,6 @@ const CLEAN_UP: Duration = Duration::from_millis(10);
 
 type Frames = Framed<UnixStream, LengthDelimitedCodec>;
 
-/// See the module.
 pub(super) struct Life {
     runners: Runners,
     id: RunnerId,

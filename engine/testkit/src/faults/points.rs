@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::watch;
 
-/// Kind of fault.
+/// Kinds of faults at a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The effect is missing, and its requester gets an error or finds out: a call of the store

@@ -4,14 +4,14 @@ use std::{fs, path::Path};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A living process.
+/// A process that has not ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
-    /// Process id.
+    /// Its id in `/proc`.
     pub pid: i32,
     /// The file name of its program, as it was called.
     pub name: String,
-    /// Its command line.
+    /// Its command line, joined by spaces.
     pub line: String,
 }
 

@@ -152,7 +152,7 @@ impl Runners {
         self.order(runner, |orders| orders.deaths += 1);
     }
 
-    /// Breaks every connection.
+    /// Breaks every connection to the engine.
     pub fn cut_all(&self) {
         let runners = self.0.runners.lock().unwrap_or_else(PoisonError::into_inner);
         for known in runners.values() {

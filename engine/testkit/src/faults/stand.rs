@@ -73,13 +73,13 @@ impl Stand {
         self.away.send_replace(false);
     }
 
-    /// The engine stands still, as one that was sent SIGSTOP: its calls wait until [`Stand::goes_on`].
+    /// The engine stands still, as one that was sent SIGSTOP: its calls wait until [`Stand::continues`].
     pub fn stands_still(&self) {
         self.still.send_replace(true);
     }
 
     /// See [`Stand::stands_still`].
-    pub fn goes_on(&self) {
+    pub fn continues(&self) {
         self.still.send_replace(false);
     }
 

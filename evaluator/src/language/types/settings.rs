@@ -66,7 +66,7 @@ setting!(
     PyArtifacts, "Artifacts", Artifacts, artifacts
 );
 setting!(
-    /// A directory cache.
+    /// A cache of a directory.
     PyCache, "Cache", Cache, cache
 );
 setting!(

@@ -17,7 +17,7 @@ use crate::{
     access::Role,
     pages::{reader::Reader, workflows::paused_message},
     problem::Problem,
-    records::{place::ScheduleRecord, workflow::PauseRecord},
+    records::{resources::ScheduleRecord, workflow::PauseRecord},
     schedules::of,
     server::Api,
 };

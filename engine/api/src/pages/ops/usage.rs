@@ -19,7 +19,7 @@ use crate::{
     extract::repos_of,
     pages::{field, reader::Reader},
     problem::Problem,
-    records::place::UsageRecord,
+    records::resources::UsageRecord,
     server::Api,
 };
 

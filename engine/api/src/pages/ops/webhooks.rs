@@ -26,7 +26,7 @@ use crate::{
     deliveries,
     pages::{OwnForm, field, reader::Reader},
     problem::Problem,
-    records::place::{DeliveryRecord, DispatchRecord},
+    records::resources::{DeliveryRecord, DispatchRecord},
     routes::{
         events::retry_delivery,
         webhooks::{Again, again, webhook_of},

@@ -1,7 +1,7 @@
 //! `plue event list`: what came for a repository, and why which plan ran or did not.
 
 use clap::Args;
-use plue_api::records::place::DeliveryRecord;
+use plue_api::records::resources::DeliveryRecord;
 
 use crate::{
     app::App,

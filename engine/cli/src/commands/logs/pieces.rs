@@ -1,6 +1,6 @@
 //! Pieces of logs as the API gives them, and the attempts whose logs a command shows.
 
-use plue_api::records::{AttemptRecord, PieceRecord, told::StatusRecord};
+use plue_api::records::{AttemptRecord, PieceRecord, status::StatusRecord};
 use plue_client::Client;
 
 use super::writer::Whose;

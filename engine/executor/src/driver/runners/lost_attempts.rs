@@ -12,11 +12,10 @@ use plue_runtime::{Clock, clock::Mark};
 use crate::batch::Incoming;
 
 /// Times that an attempt may be lost before its process started.
-const MAX_LOSSES: u32 = 5;
+const MAX_LOST: u32 = 5;
 /// Pause after the second loss; four times as long after each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
-/// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct LostAttempts {
     counts: HashMap<AttemptId, u32>,
@@ -61,7 +60,7 @@ impl LostAttempts {
         if *count == 1 {
             return Some(entry);
         }
-        if *count >= MAX_LOSSES {
+        if *count >= MAX_LOST {
             let message = format!("no process could be started, {count} times: {reason}");
             let outcome = Outcome::Refused { message };
             let output = serde_json::Value::Null;

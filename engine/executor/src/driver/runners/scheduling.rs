@@ -43,7 +43,7 @@ impl Runners {
         inputs
     }
 
-    /// The reason that no runner can have the step beside those that run and `scheduled`.
+    /// The reason that no runner can have the step in addition to the running and `scheduled` ones.
     fn refusal(&self, run: &Run, step: &StepId, scheduled: &[&Step]) -> Option<String> {
         let context = &self.context;
         let step = context.step(step)?;

@@ -28,7 +28,7 @@ use crate::{
 
 /// The reason that runs of forks have no children.
 pub(super) const NOT_FOR_FORKS: &str =
-    "a change from a fork starts no other workflows: they would be planned outside its walls";
+    "a change from a fork starts no other workflows: they would be planned outside its sandbox";
 
 /// A child run that a task of its parent's driver creates, drives and follows.
 pub(super) struct ChildRun {

@@ -21,10 +21,10 @@ fn capacity() -> Capacity {
     Capacity::default().with(&resources, &own(&["linux", "arch=arm64"])).unwrap()
 }
 
-fn why(resources: &Json, runner: Option<&str>, beside: usize) -> Option<String> {
+fn why(resources: &Json, runner: Option<&str>, running: usize) -> Option<String> {
     let plan = plan(resources, runner);
     let (step, other) = (&plan.steps[0], &plan.steps[1]);
-    capacity().admit((&plan, step), std::iter::repeat_n(other, beside)).err()
+    capacity().admit((&plan, step), std::iter::repeat_n(other, running)).err()
 }
 
 #[test]

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_steps_that_run_again_changed_is_undone() {
+    fn only_changes_of_retried_steps_are_undone() {
         let run = [interval("a", 1, 2), interval("b", 2, 3), interval("c", 3, 4)];
         assert_eq!(wanted(&run, "c"), Ok(file(3)));
         assert_eq!(wanted(&run, "bc"), Ok(file(2)));
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_steps_changed_together_is_left_and_told() {
+    fn shared_changes_are_left_and_reported() {
         let run = [interval("a", 1, 2), interval("bc", 2, 3)];
         assert_eq!(wanted(&run, "c"), Err(true));
         assert_eq!(wanted(&run, "bc"), Ok(file(2)));
@@ -146,13 +146,13 @@ mod tests {
     }
 
     #[test]
-    fn a_change_that_no_checkpoint_knows_ends_the_search() {
+    fn unknown_changes_end_the_search() {
         let run = [interval("a", 1, 2), interval("b", 7, 3)];
         assert_eq!(wanted(&run, "ab"), Ok(file(7)));
     }
 
     #[test]
-    fn what_was_put_back_before_does_not_hide_what_was_there_earlier() {
+    fn earlier_restores_do_not_hide_older_content() {
         let run =
             [interval("a", 1, 2), interval("b", 2, 3), interval("!", 3, 2), interval("b", 2, 4)];
         assert_eq!(wanted(&run, "b"), Ok(file(2)));
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_change_in_the_end_nothing_is_to_be_done() {
+    fn unchanged_files_need_no_restore() {
         let run = [interval("b", 2, 3), interval("!", 3, 2)];
         assert_eq!(wanted(&run, "b"), Err(false));
     }

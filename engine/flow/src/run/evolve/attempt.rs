@@ -29,7 +29,7 @@ pub(in crate::run) fn condition_evaluated(
 ) -> Result<(), IllegalFact> {
     let state = &run.work.steps[at];
     if state.stage != Stage::Condition || state.visits.current != visit {
-        return Err(out_of_turn("condition_evaluated", "nobody asked"));
+        return Err(out_of_turn("condition_evaluated", "no request is open"));
     }
     let hold = match value {
         Ok(true) => Stage::Slot,

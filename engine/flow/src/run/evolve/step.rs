@@ -153,7 +153,7 @@ pub(in crate::run) fn doom_if_stopped(run: &mut Run, at: usize) {
     let state = &run.work.steps[at];
     let unbegun = match state.status {
         StepStatus::Pending => true,
-        StepStatus::Queued => !state.has_begun(),
+        StepStatus::Queued => !state.has_started(),
         // Nothing runs for it anywhere.
         StepStatus::Waiting => state.waits_idly(),
         StepStatus::Running

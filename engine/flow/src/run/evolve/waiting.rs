@@ -57,7 +57,7 @@ pub(in crate::run) fn decision_made(
     decision: &Decision,
     sink: &mut Sink,
 ) -> Result<(), IllegalFact> {
-    let unfit = || out_of_turn("decision_made", "nobody asked");
+    let unfit = || out_of_turn("decision_made", "no request is open");
     let state = &mut run.work.steps[at];
     let open = state.stage == Stage::Waiting;
     let attempt = state.attempt.as_mut().filter(|attempt| open && attempt.id == *id);
@@ -132,7 +132,7 @@ pub(in crate::run) fn outputs_evaluated(
     value: &Result<Json, String>,
 ) -> Result<(), IllegalFact> {
     if !awaits_outputs(run) {
-        return Err(out_of_turn("outputs_evaluated", "nobody asked"));
+        return Err(out_of_turn("outputs_evaluated", "no request is open"));
     }
     run.outputs = Some(value.clone());
     Ok(())

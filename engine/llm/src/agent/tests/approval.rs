@@ -40,7 +40,7 @@ fn both() -> Input {
 }
 
 #[test]
-fn held_calls_let_the_others_go_on() {
+fn held_calls_let_others_continue() {
     let (mut agent, _) = after(careful(&["bash"]), [both()]);
     let held = |until| Some(Held { until });
     assert_eq!(open(&agent), [("a".to_owned(), held(None)), ("b".to_owned(), None)]);
@@ -90,7 +90,7 @@ fn calls_without_a_decision_in_time_are_rejected() {
 }
 
 #[test]
-fn lost_runners_keep_held_calls_open_and_never_repeat_approved_ones() {
+fn lost_runners_keep_held_calls_open() {
     let inputs = [both(), asked_until("a", 9), Input::RunnerLost];
     let (agent, _) = after(careful(&["bash"]), inputs);
     assert_eq!(open(&agent), [("a".to_owned(), Some(Held { until: Some(at(9)) }))]);

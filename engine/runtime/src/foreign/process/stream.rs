@@ -78,7 +78,7 @@ impl Stream {
 }
 
 impl Stream {
-    #[expect(clippy::disallowed_methods, reason = "beside `Clock`: a deadline that is polled")]
+    #[expect(clippy::disallowed_methods, reason = "next to `Clock`: a deadline that is polled")]
     fn silent_too_long(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let wall = self.wall;
         let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(wall)));

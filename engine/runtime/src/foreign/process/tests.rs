@@ -159,7 +159,7 @@ fn programs_start_without_a_copy_of_the_memory() {
 }
 
 #[test]
-fn names_without_a_program_are_errors_that_name_it() {
+fn missing_programs_are_named_in_errors() {
     let error = Program::new("no-such-program", LIMITS).read_blocking().unwrap_err();
     assert!(error.to_string().contains("no-such-program"), "{error}");
 }

@@ -26,7 +26,7 @@ pub(super) const BEFORE: &str = "BEFORE";
 /// Creates, rotates and removes endpoints.
 #[derive(Debug, Clone, Copy)]
 pub struct WebhookAdmin<'a> {
-    /// The database.
+    /// The database of endpoints and messages.
     pub store: &'a Store,
     /// Seals the signing secrets.
     pub keys: &'a Keyring,
@@ -34,7 +34,7 @@ pub struct WebhookAdmin<'a> {
     pub guard: &'a Guard,
     /// Fresh ids and secrets.
     pub ids: &'a Ids,
-    /// Source of time.
+    /// The clock, paused in tests.
     pub clock: Clock,
 }
 
@@ -53,7 +53,7 @@ pub enum WebhookAdminError {
     /// A secret cannot be sealed or opened.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// The database.
+    /// The database failed to answer.
     #[error(transparent)]
     Store(#[from] plue_store::Error),
 }

@@ -1,8 +1,9 @@
-//! What a message says: names, places and states, made of a fact and of what never changes of its run, so
-//! that it is the same bytes however often it is sent.
+//! The content of a message: names, links and states, made of a fact and of the unchanging data of its
+//! run, so
+//! that it is the same bytes at each try.
 //!
-//! Pure. Must not tell what a step has put out or somebody has written: outputs, inputs, reasons, texts of
-//! approvals, remarks. Who wants them asks the API with a token.
+//! Pure. Must not reveal output of a step or text of a user: outputs, inputs, reasons, texts of
+//! approvals, remarks. The API has them, for callers with a token.
 
 use jiff::Timestamp;
 use plue_api::records::webhook::{
@@ -15,7 +16,7 @@ use plue_store::{
     webhook::{PING, event_of},
 };
 
-/// The message of a fact; none: it is none that others are told of. `public` is the address of this
+/// The message of a fact; none: facts of its kind have no message. `public` is the address of this
 /// server.
 #[must_use]
 pub fn of_fact(run: &RunRow, row: &JournalRow, public: Option<&str>) -> Option<WebhookMessage> {
@@ -74,7 +75,7 @@ pub fn of_fact(run: &RunRow, row: &JournalRow, public: Option<&str>) -> Option<W
     Some(WebhookMessage { kind: kind.to_owned(), timestamp: row.at, data })
 }
 
-/// What an endpoint is told when somebody tries it.
+/// The message of a test.
 #[must_use]
 pub fn ping(webhook: &str, at: Timestamp) -> WebhookMessage {
     let data = WebhookData { webhook: Some(webhook.to_owned()), ..WebhookData::default() };
@@ -106,7 +107,7 @@ mod tests {
 
     use super::*;
 
-    fn told(fact: Fact, public: Option<&str>) -> Option<Json> {
+    fn content_of(fact: Fact, public: Option<&str>) -> Option<Json> {
         let at = Timestamp::from_second(60).unwrap();
         let run = RunRow {
             id: RunId::new("r1"),
@@ -132,9 +133,9 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_thin_and_says_where_there_is_more() {
+    fn messages_are_thin_and_link_to_details() {
         let ended = Fact::RunEnded { status: RunStatus::Failed, reason: Some("canary".to_owned()) };
-        let message = told(ended, Some("https://ci.example/")).unwrap();
+        let message = content_of(ended, Some("https://ci.example/")).unwrap();
         let expected = json!({
             "type": "run.ended",
             "timestamp": "1970-01-01T00:01:00Z",
@@ -148,11 +149,11 @@ mod tests {
             },
         });
         assert_eq!(message, expected);
-        assert_eq!(told(Fact::RunStarted, None).unwrap()["data"]["run"]["url"], Json::Null);
+        assert_eq!(content_of(Fact::RunStarted, None).unwrap()["data"]["run"]["url"], Json::Null);
     }
 
     #[test]
-    fn nothing_that_somebody_wrote_or_a_step_put_out_is_told() {
+    fn messages_omit_user_texts_and_step_output() {
         let (step, attempt, canary) = (StepId::new("s"), AttemptId::new("a"), "canary".to_owned());
         let facts = [
             Fact::StepEnded {
@@ -185,24 +186,24 @@ mod tests {
             Fact::RunReopened { by: canary, steps: vec![step.clone()] },
         ];
         for fact in facts {
-            let text = told(fact, None).unwrap().to_string();
+            let text = content_of(fact, None).unwrap().to_string();
             assert!(!text.contains("canary"), "{text}");
         }
         let output = json!("canary");
         let outcome = plue_flow::fact::Outcome::Success;
         assert_eq!(
-            told(Fact::AttemptEnded { step, attempt, outcome, output, event: None }, None),
+            content_of(Fact::AttemptEnded { step, attempt, outcome, output, event: None }, None),
             None
         );
     }
 
     #[test]
-    fn a_request_for_a_decision_says_who_may_answer_and_where() {
+    fn decision_requests_name_approvers_and_address() {
         let what =
             Awaited::Decision { message: None, approvers: vec!["ada".to_owned()], quorum: 2 };
         let (step, attempt) = (StepId::new("ship"), AttemptId::new("a"));
         let waits = Fact::AttemptWaiting { step, attempt, what, until: None, name: None };
-        let asked = told(waits, None).unwrap();
+        let asked = content_of(waits, None).unwrap();
         assert_eq!(asked["type"], "approval.requested");
         let request = &asked["data"]["request"];
         assert_eq!((&request["approvers"], &request["quorum"]), (&json!(["ada"]), &json!(2)));

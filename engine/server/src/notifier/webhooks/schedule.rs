@@ -1,4 +1,5 @@
-//! When a message is sent again, and when an endpoint is given up. Pure: time and chance are arguments.
+//! The times of repeated messages, and the end of a failing endpoint. Pure: time and chance are
+//! arguments.
 
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ pub const WAITS: [Duration; 9] = [
     Duration::from_secs(20 * 3_600),
     Duration::from_secs(24 * 3_600),
 ];
-/// An endpoint that has taken nothing for so long is told nothing more.
+/// An endpoint that has accepted nothing for so long is disabled.
 pub const PATIENCE: Duration = Duration::from_secs(3 * 24 * 3_600);
 /// `Retry-After` counts up to this.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 3_600);
@@ -27,7 +28,7 @@ const JITTER: u64 = 20;
 /// Characters of a note.
 const MAX_NOTE: usize = 300;
 
-/// What a try means for its delivery and its endpoint. `chance` is any number.
+/// Effect of a try on its delivery and its endpoint. `chance` is any number.
 #[must_use]
 pub fn settled(
     (hook, row): (&WebhookRow, &DeliveryRow),
@@ -74,7 +75,7 @@ fn jittered(wait: Duration, chance: u32) -> Duration {
     wait + wait / 100 * percent
 }
 
-/// How long the endpoint asks to be left alone: seconds or a date (RFC 9110 §10.2.3).
+/// Pause that the endpoint asks for: seconds or a date (RFC 9110 §10.2.3).
 fn retry_after(answer: &Answered, now: Timestamp) -> Option<Duration> {
     let text = answer.retry_after.as_deref()?.trim();
     let wait = match text.parse::<u64>() {

@@ -37,15 +37,15 @@ const POLL: Duration = Duration::from_millis(500);
 /// Sends messages. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Sender {
-    /// The database.
+    /// The database of endpoints and messages.
     pub store: Store,
     /// Opens the signing secrets; `None`: nothing is sent.
     pub keys: Option<Keyring>,
     /// Addresses that messages may reach.
     pub guard: Guard,
-    /// Source of time.
+    /// The clock, paused in tests.
     pub clock: Clock,
-    /// Source of jitter.
+    /// Random numbers for the jitter of pauses.
     pub ids: Ids,
     /// Tracker of the tasks that send messages.
     pub tasks: Tasks,
@@ -55,7 +55,6 @@ pub struct Sender {
     pub public_url: Option<String>,
 }
 
-/// A signed message.
 struct Ready {
     url: String,
     headers: BTreeMap<String, String>,
@@ -131,7 +130,7 @@ impl Sender {
                 Ok(0) => break,
                 Ok(_) => {}
                 Err(error) => {
-                    tracing::warn!(webhook, %error, "a webhook is not told");
+                    tracing::warn!(webhook, %error, "failed to send a webhook");
                     break;
                 }
             }

@@ -6,9 +6,9 @@ use plue_runtime::Ids;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-/// What every secret begins with.
+/// Prefix of every secret, as Standard Webhooks specifies.
 pub const PREFIX: &str = "whsec_";
-/// Bytes of a fresh secret; the specification says 24 to 64.
+/// Bytes of a fresh secret; the specification allows 24 to 64.
 const BYTES: usize = 32;
 
 /// A secret that messages are signed with. Never shown.
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fresh_secret_is_long_enough_and_no_two_are_alike() {
+    fn fresh_secrets_are_long_and_distinct() {
         let (one, two) = (fresh(&Ids::counting()), fresh(&Ids::counting()));
         let key = STANDARD.decode(one.strip_prefix(PREFIX).unwrap()).unwrap();
         assert!((24..=64).contains(&key.len()), "{}", key.len());
@@ -90,7 +90,7 @@ mod tests {
         /// The side that verifies (deliveries of GitLab) was written apart and is held to the vectors of
         /// the reference library.
         #[test]
-        fn who_has_one_of_the_secrets_can_verify_and_nobody_else(body: Vec<u8>, at in 0..4_000_000_000_i64) {
+        fn only_holders_of_a_secret_can_verify(body: Vec<u8>, at in 0..4_000_000_000_i64) {
             let texts = [SECRET.to_owned(), fresh(&Ids::random()).to_string()];
             let secrets = texts.each_ref().map(|text| Secret::read(text).unwrap());
             let headers = [

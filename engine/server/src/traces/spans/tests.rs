@@ -135,7 +135,7 @@ fn value<'s>(span: &'s Span, name: &str) -> Option<&'s Value> {
     span.attributes.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
 }
 
-fn said(span: &Span, name: &str) -> String {
+fn attribute(span: &Span, name: &str) -> String {
     match value(span, name) {
         Some(Value::Text(text)) => text.clone(),
         Some(Value::Number(number)) => number.to_string(),
@@ -144,7 +144,7 @@ fn said(span: &Span, name: &str) -> String {
 }
 
 #[test]
-fn each_end_of_a_run_has_its_own_spans_and_no_other() {
+fn each_end_of_a_run_has_spans() {
     let stored = stored();
     let (first, second) = (spans(&stored, 10, None), spans(&stored, 15, None));
     let ids = |spans: &[Span]| spans.iter().map(|span| span.context.span).collect::<Vec<_>>();
@@ -152,7 +152,7 @@ fn each_end_of_a_run_has_its_own_spans_and_no_other() {
     assert!(ids(&first).iter().all(|id| !ids(&second).contains(id)));
     assert_eq!((first[0].parent, second[0].parent), (None, Some(first[0].context.span)));
     assert_eq!(
-        (said(&first[0], own::RETRY), said(&second[0], own::RETRY)),
+        (attribute(&first[0], own::RETRY), attribute(&second[0], own::RETRY)),
         (String::new(), "1".to_owned())
     );
     assert_eq!((first[0].start, first[0].end), (at(0), at(9)));
@@ -160,14 +160,14 @@ fn each_end_of_a_run_has_its_own_spans_and_no_other() {
     let under =
         |spans: &[Span]| spans[1..].iter().all(|span| span.parent == Some(spans[0].context.span));
     assert!(under(&first) && under(&second));
-    // Whoever asks, and however often.
+    // The result is the same at each call.
     assert_eq!(spans(&stored, 10, None), first);
     // A journal that does not end there: nothing.
     assert_eq!(spans(&stored, 9, None), []);
 }
 
 #[test]
-fn what_ended_badly_says_whose_fault_it_was() {
+fn failures_name_their_cause_class() {
     let spans = spans(&stored(), 10, None);
     let results: Vec<_> = spans
         .iter()
@@ -177,7 +177,7 @@ fn what_ended_badly_says_whose_fault_it_was() {
             } else {
                 names::CICD_PIPELINE_TASK_RUN_RESULT
             };
-            (said(span, name), span.error, said(span, names::CICD_WORKER_ID))
+            (attribute(span, name), span.error, attribute(span, names::CICD_WORKER_ID))
         })
         .collect();
     let text = str::to_owned;
@@ -189,15 +189,15 @@ fn what_ended_badly_says_whose_fault_it_was() {
             (text("failure"), Some("exit"), text("runner-b")),
         ]
     );
-    assert_eq!(said(&spans[2], own::EXIT_CODE), "3");
+    assert_eq!(attribute(&spans[2], own::EXIT_CODE), "3");
     let change = [names::VCS_CHANGE_ID, names::VCS_REF_HEAD_NAME, names::VCS_REF_BASE_NAME];
-    assert_eq!(change.map(|name| said(&spans[0], name)), ["7", "topic", "main"]);
+    assert_eq!(change.map(|name| attribute(&spans[0], name)), ["7", "topic", "main"]);
 }
 
 #[test]
-fn nothing_that_a_person_or_a_step_has_written_is_told() {
-    let told = format!("{:?}", spans(&stored(), 15, None));
-    assert!(!told.contains("hunter22"), "{told}");
+fn spans_omit_user_texts_and_step_output() {
+    let printed = format!("{:?}", spans(&stored(), 15, None));
+    assert!(!printed.contains("hunter22"), "{printed}");
 }
 
 #[test]
@@ -226,10 +226,10 @@ fn calls_of_models_are_spans_below_their_attempts() {
     assert_eq!((first.start, first.end, second.end), (at(3), at(4), at(3)));
     assert_eq!((first.kind, first.name.as_str()), (Kind::Call, "chat claude-x"));
     let tokens = [gen_ai::INPUT, gen_ai::OUTPUT, gen_ai::CACHE_READ, own::COST];
-    assert_eq!(tokens.map(|name| said(first, name)), ["13", "5", "2", "7"]);
-    assert_eq!(tokens.map(|name| said(second, name)), ["", "", "", "7"]);
+    assert_eq!(tokens.map(|name| attribute(first, name)), ["13", "5", "2", "7"]);
+    assert_eq!(tokens.map(|name| attribute(second, name)), ["", "", "", "7"]);
     assert_eq!((first.error, second.error), (None, Some("broke")));
-    let sums = |span: &Span| (said(span, own::CALLS), said(span, own::COST));
+    let sums = |span: &Span| (attribute(span, own::CALLS), attribute(span, own::COST));
     let text = |calls: &str, cost: &str| (calls.to_owned(), cost.to_owned());
     assert_eq!(
         (sums(run), sums(one), sums(two)),
@@ -238,12 +238,12 @@ fn calls_of_models_are_spans_below_their_attempts() {
 }
 
 #[test]
-fn agents_below_a_step_are_spans_of_their_own() {
-    let call = |id: &str, attempt: AttemptId, begun: i64, ended: i64| CallRow {
+fn subagents_have_their_own_spans() {
+    let call = |id: &str, attempt: AttemptId, start: i64, ended: i64| CallRow {
         id: id.to_owned(),
         attempt,
         model: "claude-x".to_owned(),
-        begun_at: at(begun),
+        begun_at: at(start),
         ended_at: Some(at(ended)),
         has_cost: true,
         spend: Spend { calls: 1, cost: 7_000, ..Spend::default() },
@@ -265,12 +265,12 @@ fn agents_below_a_step_are_spans_of_their_own() {
         (second.parent, third.parent),
         (Some(agent.context.span), Some(deeper.context.span))
     );
-    let counted = [run, one, agent, deeper].map(|span| said(span, own::CALLS));
+    let counted = [run, one, agent, deeper].map(|span| attribute(span, own::CALLS));
     assert_eq!(counted, ["3", "3", "2", "1"]);
 }
 
 #[test]
-fn the_trace_of_a_caller_goes_on() {
+fn the_trace_of_a_caller_continues() {
     let caller = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let spans = spans(&stored(), 10, Some(caller));
     let caller: TraceContext = caller.parse().unwrap();

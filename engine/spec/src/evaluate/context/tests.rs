@@ -37,7 +37,7 @@ fn eval(outputs: &Outputs, merge: Merge, ended: &[usize], source: &str) -> Resul
 }
 
 #[test]
-fn row_4_05_reducers_make_one_value_of_the_writers_that_succeeded() {
+fn row_4_05_reducers_combine_successful_writers() {
     let outputs = outputs();
     let all = [0, 1, 2, 3];
     let table = [
@@ -55,7 +55,7 @@ fn row_4_05_reducers_make_one_value_of_the_writers_that_succeeded() {
 }
 
 #[test]
-fn row_4_05_keys_without_a_successful_writer_are_empty_or_absent() {
+fn row_4_05_keys_without_writers_are_empty_or_absent() {
     let outputs = outputs();
     let ended = [2, 3];
     assert_eq!(eval(&outputs, Merge::List, &ended, "context.k"), Ok(json!([])));

@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_scalars_have_the_types_of_yaml_1_2() {
+    fn plain_scalars_are_typed_as_yaml_1_2() {
         for (text, expected) in [
             ("", json!(null)),
             ("~", json!(null)),
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_written_back_differently_is_told_from_others() {
+    fn numbers_that_round_trip_differently_are_detected() {
         for lossy in ["0755", "1.10", "1.0", "-007", "3."] {
             assert!(is_lossy(lossy), "{lossy}");
         }

@@ -1,4 +1,4 @@
-//! What a try means.
+//! Effects of a try, as a table.
 
 use super::*;
 
@@ -53,7 +53,7 @@ fn wait(settled: &Settled) -> i64 {
 }
 
 #[test]
-fn waits_grow_as_recommended_with_a_fifth_of_chance_and_end_after_three_days() {
+fn waits_grow_with_jitter_for_three_days() {
     let down = Err(Unreached::Failed("refused".to_owned()));
     for (tries, least) in (0..).zip(WAITS) {
         let least = i64::try_from(least.as_secs()).unwrap();
@@ -69,7 +69,7 @@ fn waits_grow_as_recommended_with_a_fifth_of_chance_and_end_after_three_days() {
 }
 
 #[test]
-fn only_2xx_is_taken_for_an_answer_and_410_is_the_last_one() {
+fn only_2xx_succeeds_and_410_disables() {
     for status in [200, 202, 204, 299] {
         assert_eq!(judged(3, &answer(status, None, b""), 0).state, DeliveryState::Delivered);
     }
@@ -83,20 +83,20 @@ fn only_2xx_is_taken_for_an_answer_and_410_is_the_last_one() {
 }
 
 #[test]
-fn whoever_asks_to_be_left_alone_is_left_alone_but_not_for_ever() {
-    let told = |text: &str| wait(&judged(0, &answer(503, Some(text), b""), 0));
-    assert_eq!(told("120"), 120);
-    assert_eq!(told("1"), 5, "not sooner than without");
-    assert_eq!(told("Thu, 01 Jan 1970 00:18:20 GMT"), 100);
-    assert_eq!(told("Thu, 01 Jan 1970 00:00:00 GMT"), 5);
-    assert_eq!(told("99999999999999"), 24 * 3_600);
+fn retry_after_is_obeyed_within_bounds() {
+    let pause = |text: &str| wait(&judged(0, &answer(503, Some(text), b""), 0));
+    assert_eq!(pause("120"), 120);
+    assert_eq!(pause("1"), 5, "not sooner than without");
+    assert_eq!(pause("Thu, 01 Jan 1970 00:18:20 GMT"), 100);
+    assert_eq!(pause("Thu, 01 Jan 1970 00:00:00 GMT"), 5);
+    assert_eq!(pause("99999999999999"), 24 * 3_600);
     for nonsense in ["", "-1", "soon", "1e9", "Xxx, 99 Foo 1970 00:00:00 GMT"] {
-        assert_eq!(told(nonsense), 5, "{nonsense}");
+        assert_eq!(pause(nonsense), 5, "{nonsense}");
     }
 }
 
 #[test]
-fn an_endpoint_that_took_nothing_for_days_is_given_up_with_a_reason() {
+fn endpoints_failing_for_days_are_disabled() {
     let down = answer(500, None, b"");
     let days = |since: i64| settled((&hook(Some(since)), &row(0)), &down, at(3 * 86_400), 0);
     assert!(days(1).disable.is_none());
@@ -109,7 +109,7 @@ fn an_endpoint_that_took_nothing_for_days_is_given_up_with_a_reason() {
 }
 
 #[test]
-fn what_is_noted_of_an_answer_is_short_and_plain() {
+fn notes_of_answers_are_short_plain_text() {
     let note = judged(0, &answer(500, None, b"\x1b[31mno\r\n\xff"), 0).note.unwrap();
     assert!(!note.chars().any(char::is_control) && note.contains("no"), "{note:?}");
     let long = judged(0, &answer(500, None, &[b'x'; 5_000]), 0).note.unwrap();

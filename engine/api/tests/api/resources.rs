@@ -1,4 +1,4 @@
-//! What a server looks after: repositories, secrets, schedules, runners, usage.
+//! Resources of a server: repositories, secrets, schedules, runners, usage.
 
 use axum::http::Method;
 use plue_api::Role;
@@ -13,7 +13,7 @@ async fn put(server: &Server, token: &str, path: &str, body: Json) -> crate::sup
 }
 
 #[tokio::test]
-async fn a_secret_is_set_listed_by_name_removed_and_never_shown() {
+async fn secrets_are_set_listed_removed_never_shown() {
     let server = Server::start().await;
     watched(&server.store, REPO, "github", "test").await;
     let token = server.token(Role::Maintainer, Some(REPO)).await;
@@ -47,7 +47,7 @@ async fn a_secret_is_set_listed_by_name_removed_and_never_shown() {
 }
 
 #[tokio::test]
-async fn a_repository_of_a_forge_is_added_and_removed_and_its_hook_is_for_admins() {
+async fn forge_repositories_are_added_and_removed_by_admins() {
     let server = Server::start().await;
     let admin = server.token(Role::Admin, None).await;
     let wanted = json!({"name": "acme/app", "forge": "gitea", "url": "https://git.example/a.git"});
@@ -96,19 +96,22 @@ async fn schedules_are_listed_with_their_next_ticks() {
     let now = plue_runtime::Clock::real().now();
     server.store.repos().register_plans(REPO, vec![row], now).await.unwrap();
     let token = server.token(Role::Reader, None).await;
-    let told = server.get(&token, "/api/v1/schedules").await.is(200).json();
-    assert_eq!((&told[0]["misfire"], &told[0]["last"]), (&json!("catch_up"), &Json::Null));
-    let ticks = told[0]["next"].as_array().unwrap();
+    let schedules = server.get(&token, "/api/v1/schedules").await.is(200).json();
+    assert_eq!(
+        (&schedules[0]["misfire"], &schedules[0]["last"]),
+        (&json!("catch_up"), &Json::Null)
+    );
+    let ticks = schedules[0]["next"].as_array().unwrap();
     let hours: Vec<_> = ticks.iter().map(|tick| &tick.as_str().unwrap()[11..]).collect();
     assert!(
         ticks.len() == 3 && hours.iter().all(|at| matches!(*at, "10:00:00Z" | "11:00:00Z")),
         "{hours:?}"
     );
-    assert_eq!(told[1]["next"], json!([]), "30 February never comes");
+    assert_eq!(schedules[1]["next"], json!([]), "30 February never comes");
 }
 
 #[tokio::test]
-async fn usage_counts_the_runs_of_a_period_by_repository() {
+async fn usage_counts_runs_by_repository_and_period() {
     let server = Server::start().await;
     for (run, repo) in [("r1", REPO), ("r2", REPO), ("s1", OTHER)] {
         let run = create(&server.store, run, repo).await;
@@ -149,7 +152,7 @@ async fn usage_counts_the_runs_of_a_period_by_repository() {
 }
 
 #[tokio::test]
-async fn runners_and_pools_show_what_there_is_to_do() {
+async fn runners_and_pools_show_queued_work() {
     let server = Server::start().await;
     let run = create(&server.store, "r1", REPO).await;
     started(&server.store, &run).await;

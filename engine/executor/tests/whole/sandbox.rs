@@ -1,7 +1,7 @@
-//! Steps of strangers, for real: what they try against this machine, and what they may do.
+//! Untrusted steps, for real: their attacks on this machine, and their permitted actions.
 //!
-//! Where bubblewrap does not work (a container without user namespaces) the tests say that they have
-//! proven nothing, and pass: nothing of a stranger runs there.
+//! Without a working bubblewrap (a container without user namespaces) the tests print that they prove
+//! nothing, and pass: no untrusted step runs there.
 
 use std::{
     net::TcpListener,
@@ -16,13 +16,13 @@ use plue_pool::Untrusted;
 
 use super::world::{World, after, bash};
 
-/// What must never be seen inside.
+/// Text that must never appear inside.
 const HIDDEN: &str = "hidden-from-strangers-5d41402a";
 
-/// A world with walls, if this machine can have them.
-async fn walled(options: Untrusted) -> Option<World> {
-    let world = World::of_strangers(Some(options)).await;
-    match world.engine.is_apart().await {
+/// A world with a sandbox, if this machine can have one.
+async fn sandboxed(options: Untrusted) -> Option<World> {
+    let world = World::untrusted(Some(options)).await;
+    match world.engine.untrusted_isolation().await {
         Isolation::Ready(_) => Some(world),
         Isolation::Off => unreachable!("the walls were asked for"),
         Isolation::Missing(why) => {
@@ -74,7 +74,7 @@ async fn nothing_leaked(world: &World, run: &plue_plan::RunId, steps: &[&str]) {
 
 #[tokio::test]
 async fn hostile_steps_reach_nothing_of_this_machine() {
-    let Some(world) = walled(Untrusted::default()).await else { return };
+    let Some(world) = sandboxed(Untrusted::default()).await else { return };
     let mut bystander = Bystander::start();
     let pid = bystander.0.id();
     let port = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -84,12 +84,12 @@ async fn hostile_steps_reach_nothing_of_this_machine() {
     for file in ["secret.key", "workspaces/other/file", "../beside.txt"] {
         std::fs::write(state.join(file), HIDDEN).unwrap();
     }
-    let (state, beside) = (state.display(), world.directory.path().join("beside.txt"));
-    let beside = beside.display();
+    let (state, outside) = (state.display(), world.directory.path().join("beside.txt"));
+    let outside = outside.display();
     let files = format!(
         "cat {state}/plue.db\n cat {state}/secret.key\n cat {state}/workspaces/other/file\n \
-         ls {state}/locks\n cat {state}/runners/*/token\n cat {beside}\n ls /home/*\n ls /root/*\n \
-         ls /var/lib/*\n cat /etc/shadow\n ls /work/*\n cat /proc/1/root{beside}\n \
+         ls {state}/locks\n cat {state}/runners/*/token\n cat {outside}\n ls /home/*\n ls /root/*\n \
+         ls /var/lib/*\n cat /etc/shadow\n ls /work/*\n cat /proc/1/root{outside}\n \
          grep -r {HIDDEN} /tmp /run /dev/shm /etc {state}"
     );
     let writes = format!(
@@ -98,7 +98,7 @@ async fn hostile_steps_reach_nothing_of_this_machine() {
          echo h > /proc/sysrq-trigger\n mount -t tmpfs none /mnt\n mount -o remount,rw /usr\n \
          umount /usr\n mknod node c 1 3"
     );
-    // PTRACE_SEIZE: unlike ATTACH it stops nobody.
+    // PTRACE_SEIZE: unlike ATTACH it stops no process.
     let ptrace = "python3 -c 'import ctypes, sys; \
                   sys.exit(ctypes.CDLL(None).ptrace(0x4206, int(sys.argv[1]), 0, 0) != 0)'";
     let processes = format!(
@@ -141,7 +141,7 @@ async fn hostile_steps_reach_nothing_of_this_machine() {
 #[cfg(target_arch = "x86_64")]
 #[tokio::test]
 async fn system_calls_that_no_build_needs_are_refused() {
-    let Some(world) = walled(Untrusted::default()).await else { return };
+    let Some(world) = sandboxed(Untrusted::default()).await else { return };
     let (forbidden, absent, no_family) = (1, 38, 97);
     let clone_user = 0x1000_0000_u64 | 17;
     let calls = [
@@ -187,12 +187,12 @@ async fn system_calls_that_no_build_needs_are_refused() {
 }
 
 #[tokio::test]
-async fn abstract_sockets_are_closed_to_steps_with_a_network() {
+async fn abstract_sockets_are_closed_despite_a_network() {
     use std::os::{linux::net::SocketAddrExt as _, unix::net};
-    let Some(world) = walled(Untrusted { network: true, ..Untrusted::default() }).await else {
+    let Some(world) = sandboxed(Untrusted { network: true, ..Untrusted::default() }).await else {
         return;
     };
-    if let Isolation::Ready(open) = world.engine.is_apart().await
+    if let Isolation::Ready(open) = world.engine.untrusted_isolation().await
         && !open.is_empty()
     {
         eprintln!("NOT PROVEN: {open:?}");
@@ -218,9 +218,9 @@ async fn abstract_sockets_are_closed_to_steps_with_a_network() {
 }
 
 #[tokio::test]
-async fn a_fork_bomb_is_bounded_and_nothing_outlives_the_run() {
+async fn fork_bombs_are_bounded_and_end_with_runs() {
     let few = Untrusted { max_processes: 120, ..Untrusted::default() };
-    let Some(world) = walled(few).await else { return };
+    let Some(world) = sandboxed(few).await else { return };
     let mark = format!("98765.{}", std::process::id());
     let daemon = format!("setsid nohup sleep {mark} >/dev/null 2>&1 & sleep 0.2; echo tried");
     let bomb = "import os, signal, time\n\
@@ -265,7 +265,7 @@ fn anybody(mark: &str) -> bool {
 
 #[tokio::test]
 async fn steps_that_mean_no_harm_do_not_notice() {
-    let Some(world) = walled(Untrusted::default()).await else { return };
+    let Some(world) = sandboxed(Untrusted::default()).await else { return };
     let python = Python {
         code: Some(
             "import json, os, ssl, subprocess\n\
@@ -301,8 +301,8 @@ async fn steps_that_mean_no_harm_do_not_notice() {
 }
 
 #[tokio::test]
-async fn where_there_are_no_walls_no_step_of_a_stranger_is_started() {
-    let world = World::of_strangers(None).await;
+async fn untrusted_steps_never_start_without_a_sandbox() {
+    let world = World::untrusted(None).await;
     let run = world.submit(Plan::new("t", vec![bash("a", "touch ran")])).await;
     let handle = world.begin(&run).await;
     let mut changes = world.store.changes_of(&run);
@@ -318,8 +318,8 @@ async fn where_there_are_no_walls_no_step_of_a_stranger_is_started() {
 }
 
 #[tokio::test]
-async fn a_stranger_ends_no_run_of_a_group_that_he_names() {
-    let mut world = World::of_strangers(None).await;
+async fn untrusted_runs_cancel_no_run_of_their_group() {
+    let mut world = World::untrusted(None).await;
     let deploy = |run: &str| {
         let mut plan = Plan::new("t", vec![bash("a", run)]);
         let group = Value::text("deploy");

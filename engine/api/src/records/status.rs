@@ -1,4 +1,4 @@
-//! A run as a whole: its steps, its outputs, and what it waits for.
+//! A run as a whole: its steps, its outputs, and its waits.
 //!
 //! The command line prints the same records, with a server and without.
 
@@ -15,7 +15,7 @@ use super::{RunRecord, StepRecord, claude::ClaudeUsageRecord, test_results::Test
 /// A run, its steps, and what it waits for.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct StatusRecord {
-    /// The run.
+    /// The run as lists show it.
     pub run: RunRecord,
     /// Its steps in the order of the plan, then hooks.
     pub steps: Vec<StepRecord>,
@@ -25,14 +25,14 @@ pub struct StatusRecord {
     /// The inputs of the run.
     #[serde(default)]
     pub inputs: Json,
-    /// What is waited for: by the run as a whole first, then by its steps.
+    /// Waits of the run as a whole first, then of its steps.
     pub waiting: Vec<WaitingRecord>,
     /// Path of the workflow file.
     pub source: String,
-    /// What the run is for.
+    /// The purpose of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub goal: Option<String>,
-    /// What made it run.
+    /// The event that started it.
     pub event: CauseRecord,
     /// Notes of its runners, such as artifacts that nothing matched.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -48,27 +48,27 @@ pub struct StatusRecord {
 /// A sentence about an attempt of a step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NoteRecord {
-    /// The step.
+    /// The step with the note.
     pub step: String,
-    /// The attempt.
+    /// The attempt with the note.
     pub attempt: String,
-    /// The sentence.
+    /// The note, in words.
     pub text: String,
 }
 
-/// What made a run run, without what a stranger wrote.
+/// The event that started a run, without texts of untrusted authors.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct CauseRecord {
     /// `push`, `manual`, `schedule` and so on.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Who.
+    /// The user that caused it, by the forge's name.
     pub actor: Option<String>,
-    /// On which branch.
+    /// The branch that it names.
     pub branch: Option<String>,
-    /// Of which tag.
+    /// The tag that it names.
     pub tag: Option<String>,
-    /// At which commit.
+    /// The commit that it names.
     pub sha: Option<String>,
 }
 
@@ -78,7 +78,7 @@ pub struct WaitingRecord {
     /// The step; absent: the run as a whole waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
-    /// What is waited for.
+    /// Kind of the wait, for scripts.
     #[serde(rename = "for")]
     pub what: WaitKind,
     /// The same in words.
@@ -89,7 +89,7 @@ pub struct WaitingRecord {
     /// The run in front of a `turn`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub behind: Option<String>,
-    /// Who may answer a decision; empty: everyone.
+    /// Users that may answer a decision; empty: everyone.
     pub approvers: Vec<String>,
     /// The call of an agent that a decision is about; it has to be named in the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -97,7 +97,7 @@ pub struct WaitingRecord {
     /// Approvals that a decision needs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quorum: Option<u32>,
-    /// When waiting ends by itself, RFC 3339.
+    /// Time at which waiting ends by itself, RFC 3339.
     pub until: Option<Timestamp>,
 }
 
@@ -112,7 +112,7 @@ pub struct CallRecord {
     pub arguments: String,
 }
 
-/// What is waited for.
+/// The conditions that a run or a step can wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum WaitKind {
@@ -136,14 +136,14 @@ pub enum WaitKind {
     Secret,
     /// Of a run: an engine that can start it.
     Engine,
-    /// Of a run that engines died with: somebody who lets it go on.
+    /// A retry by a user, of a run that several engines died with.
     Retry,
 }
 
-/// A decision that somebody has to make.
+/// A decision that a user has to make.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ApprovalRecord {
-    /// The run.
+    /// The run that waits for it.
     pub run: String,
     /// Name of its plan.
     pub workflow: String,
@@ -151,18 +151,18 @@ pub struct ApprovalRecord {
     pub repository: Option<String>,
     /// The step that waits.
     pub step: String,
-    /// What is asked.
+    /// The question of the workflow.
     pub message: Option<String>,
     /// The call of an agent that is asked about; it has to be named in the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub call: Option<CallRecord>,
-    /// Who may answer; empty: everyone.
+    /// Users that may answer; empty: everyone.
     pub approvers: Vec<String>,
     /// Approvals by different people that are needed.
     pub quorum: u32,
     /// JSON Schema of what is to be filled in.
     pub fields: Option<Json>,
-    /// When waiting ends by itself.
+    /// Time at which waiting ends by itself.
     pub until: Option<Timestamp>,
 }
 

@@ -1,4 +1,4 @@
-//! What a server has to do and what it has: schedules, runners, pools, usage.
+//! Work and resources of a server: schedules, runners, pools, usage.
 
 use axum::{extract::State, routing::get};
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
@@ -11,12 +11,12 @@ use crate::{
     endpoint::{Answer, Endpoint, Method, Parameter},
     extract::{Caller, Query, repos_of},
     problem::Problem,
-    records::place::{PoolRecord, RunnerRecord, ScheduleRecord, UsageRecord},
+    records::resources::{PoolRecord, RunnerRecord, ScheduleRecord, UsageRecord},
     schedules,
     server::Api,
 };
 
-/// The period of usage unless the client says.
+/// The period of usage unless the client names one.
 const PERIOD: SignedDuration = SignedDuration::from_hours(24 * 30);
 /// Characters of a date: `2026-11-23`.
 const DATE_LEN: usize = 10;

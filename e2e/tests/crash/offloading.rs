@@ -1,4 +1,4 @@
-//! Logs on their way to an object store: killed at each of its requests nothing is lost, and however
+//! Logs on their way to an object store: a kill at any of its requests loses nothing, and however
 //! long they are they come back byte for byte.
 
 use std::{
@@ -16,7 +16,7 @@ use plue_testkit::objects::{Moment, Objects};
 use rustix::process::{Pid, Signal, kill_process};
 use sha2::{Digest as _, Sha256};
 
-use crate::bench::{Bench, Said};
+use crate::bench::{Bench, Ended};
 
 /// Prints more than one part of an upload that does not compress well, unless there is a file `quiet`.
 const NOISY: &str = r#"
@@ -58,11 +58,11 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
 }
 
 #[tokio::test]
-async fn a_log_on_its_way_to_the_object_store_survives_a_kill_at_each_request() {
+async fn offloaded_logs_survive_kills_at_each_request() {
     let bench = Bench::new(NOISY);
     bench.plue(&["run", "-q"]).ends(0);
     let run = bench.run().await;
-    let said = fs::read(bench.home().join("../said")).unwrap();
+    let expected = fs::read(bench.home().join("../said")).unwrap();
     bench.touch("quiet");
     let before = bench.home().join("before");
     copy(&bench.state(), &before);
@@ -74,7 +74,7 @@ async fn a_log_on_its_way_to_the_object_store_survives_a_kill_at_each_request() 
         let (sender, pid) = mpsc::sync_channel::<Pid>(1);
         let mut victim = None;
         let seen = passed.clone();
-        // What was asked is done, and nobody will ever know.
+        // The request is done, but its answer is lost.
         objects.watch(move |request| {
             if request.moment == Moment::After && seen.fetch_add(1, Ordering::SeqCst) + 1 == n {
                 let pid = *victim.get_or_insert_with(|| pid.recv().unwrap());
@@ -82,27 +82,27 @@ async fn a_log_on_its_way_to_the_object_store_survives_a_kill_at_each_request() 
             }
             true
         });
-        let mut house = command(&bench, &objects, &["run", "-q"]);
-        let mut house = house.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        sender.send(Pid::from_child(&house)).unwrap();
-        let ended = house.wait().unwrap();
+        let mut engine = command(&bench, &objects, &["run", "-q"]);
+        let mut engine = engine.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        sender.send(Pid::from_child(&engine)).unwrap();
+        let ended = engine.wait().unwrap();
         objects.look_away();
-        // Whatever has happened, the log is whole, for whoever looks.
+        // In each case the log is whole for every reader.
         let log = printed(command(&bench, &objects, &["logs", run.as_str(), "log"]));
-        assert!(log == said, "killed at {n}: {} bytes of {}", log.len(), said.len());
+        assert!(log == expected, "killed at {n}: {} bytes of {}", log.len(), expected.len());
         if !ended.success() {
             kills += 1;
             // And the next one that keeps house moves it.
-            Said::of(command(&bench, &objects, &["run", "-q"])).ends(0);
+            Ended::of(command(&bench, &objects, &["run", "-q"])).ends(0);
         }
         assert!(!objects.files().is_empty(), "{n}");
         let tail = ["logs", run.as_str(), "log", "--tail", "3"];
         let log = printed(command(&bench, &objects, &tail));
         assert!(
-            said.ends_with(&log) && !log.is_empty(),
+            expected.ends_with(&log) && !log.is_empty(),
             "moved after {n}: {} bytes of {}",
             log.len(),
-            said.len()
+            expected.len()
         );
         if ended.success() {
             break;
@@ -112,24 +112,24 @@ async fn a_log_on_its_way_to_the_object_store_survives_a_kill_at_each_request() 
 }
 
 #[tokio::test]
-async fn row_1_31_a_million_lines_come_back_byte_for_byte_from_the_object_store() {
+async fn row_1_31_million_lines_round_trip_through_the_object_store() {
     let bench = Bench::new(MILLION);
     let objects = Objects::start();
-    Said::of(command(&bench, &objects, &["run", "-q"])).ends(0);
+    Ended::of(command(&bench, &objects, &["run", "-q"])).ends(0);
     let run = bench.run().await;
     // The run itself has kept house: its log is packed and moved.
     assert_eq!(objects.files().len(), 1, "{:?}", objects.files());
-    let said = fs::read(bench.home().join("../said")).unwrap();
-    assert_eq!(said.len(), 100_000_000);
+    let expected = fs::read(bench.home().join("../said")).unwrap();
+    assert_eq!(expected.len(), 100_000_000);
     let most = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap().max_rss();
     assert!(most < MAX_KIB, "{most} KiB");
     let log = printed(command(&bench, &objects, &["logs", run.as_str(), "log"]));
-    assert_eq!(Sha256::digest(&log), Sha256::digest(&said));
+    assert_eq!(Sha256::digest(&log), Sha256::digest(&expected));
     let tail = printed(command(&bench, &objects, &["logs", run.as_str(), "log", "--tail", "2"]));
-    assert!(tail == said[said.len() - 200..]);
+    assert!(tail == expected[expected.len() - 200..]);
     let most = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap().max_rss();
     assert!(most < MAX_KIB, "{most} KiB");
-    // Without the store it is not there, and that is told.
+    // Without the object store the log is missing, and the command reports it.
     let without = bench.plue(&["logs", run.as_str(), "log"]);
     assert_ne!(without.status.code(), Some(0), "{}", without.end());
 }

@@ -1,5 +1,5 @@
-//! Artifacts: listed, fetched whole and in parts, under names that nobody should trust; and logs as
-//! hostile as the steps that wrote them.
+//! Artifacts: listed, fetched whole and in parts, under hostile names; and logs as hostile as the steps
+//! that wrote them.
 
 use axum::http::Method;
 use plue_api::Role;
@@ -42,7 +42,7 @@ async fn fetch(server: &Server, query: &str, headers: &[(&'static str, &str)]) -
 }
 
 #[tokio::test]
-async fn an_artifact_comes_whole_or_in_part_and_not_twice() {
+async fn artifacts_are_sent_whole_in_part_or_cached() {
     let server = Server::start().await;
     let run = create(&server.store, "r1", REPO).await;
     let claim = started(&server.store, &run).await;
@@ -80,7 +80,7 @@ async fn an_artifact_comes_whole_or_in_part_and_not_twice() {
 }
 
 #[tokio::test]
-async fn a_name_from_a_step_reaches_neither_a_file_nor_a_header() {
+async fn artifact_names_reach_neither_files_nor_headers() {
     let server = Server::start().await;
     let run = create(&server.store, "r1", REPO).await;
     let claim = started(&server.store, &run).await;
@@ -104,7 +104,7 @@ async fn a_name_from_a_step_reaches_neither_a_file_nor_a_header() {
 }
 
 #[tokio::test]
-async fn an_artifact_that_has_expired_is_gone_and_its_name_stays() {
+async fn expired_artifacts_keep_their_names_only() {
     let server = Server::start().await;
     let run = create(&server.store, "r1", REPO).await;
     let claim = started(&server.store, &run).await;
@@ -118,7 +118,7 @@ async fn an_artifact_that_has_expired_is_gone_and_its_name_stays() {
 }
 
 #[tokio::test]
-async fn what_a_step_printed_is_bytes_in_one_answer_and_text_in_json_in_the_others() {
+async fn logs_are_raw_bytes_or_json_text() {
     let server = Server::start().await;
     let run = create(&server.store, "r1", REPO).await;
     let claim = started(&server.store, &run).await;
@@ -141,7 +141,7 @@ async fn what_a_step_printed_is_bytes_in_one_answer_and_text_in_json_in_the_othe
 }
 
 #[tokio::test]
-async fn the_pieces_of_a_log_are_read_behind_a_number_until_there_are_none() {
+async fn log_pieces_are_read_from_a_sequence_number() {
     let server = Server::start().await;
     let run = create(&server.store, "r1", REPO).await;
     let claim = started(&server.store, &run).await;

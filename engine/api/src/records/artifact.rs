@@ -1,4 +1,4 @@
-//! What runs have left behind: artifacts.
+//! Artifacts of runs, without their bytes.
 
 use jiff::Timestamp;
 use plue_store::ArtifactRow;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// A file that a step has kept.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ArtifactRecord {
-    /// The step.
+    /// The step that wrote it.
     pub step: String,
     /// The step's visit, from 1.
     pub visit: u32,
@@ -24,9 +24,9 @@ pub struct ArtifactRecord {
     pub sha256: String,
     /// Whether it may be executed.
     pub executable: bool,
-    /// When it was kept.
+    /// Time at which it was stored.
     pub created_at: Timestamp,
-    /// When its content was given up; absent: it is there.
+    /// Time at which its content was deleted; absent: the content is available.
     pub expired_at: Option<Timestamp>,
 }
 

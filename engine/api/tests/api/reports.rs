@@ -1,4 +1,4 @@
-//! What a run is told as: why it is what it is, as one file, and what is found in its logs.
+//! Reports of a run: its explanation, its export as one file, and searches of its logs.
 
 use std::collections::BTreeSet;
 
@@ -9,28 +9,28 @@ use serde_json::json;
 use crate::support::{OTHER, REPO, Server, asking, create, end, print, request, started};
 
 #[tokio::test]
-async fn a_run_is_explained_as_a_whole_or_step_by_step() {
+async fn runs_are_explained_whole_or_by_step() {
     let server = Server::start().await;
     asking(&server.store, "r1", REPO).await;
     let token = server.token(Role::Reader, None).await;
     let path = "/api/v1/runs/r1/explanation";
-    let told = server.get(&token, path).await.is(200).json();
-    assert_eq!((&told["run"]["id"], &told["source"]), (&json!("r1"), &json!("asks.plue.py")));
-    assert_eq!(told["event"]["actor"], "grace");
+    let report = server.get(&token, path).await.is(200).json();
+    assert_eq!((&report["run"]["id"], &report["source"]), (&json!("r1"), &json!("asks.plue.py")));
+    assert_eq!(report["event"]["actor"], "grace");
     assert_eq!(
-        (&told["steps"][0]["step"], &told["steps"][0]["status"]),
+        (&report["steps"][0]["step"], &report["steps"][0]["status"]),
         (&json!("ask"), &json!("waiting"))
     );
-    assert_eq!(told["next"][0], "plue approve r1 ask");
+    assert_eq!(report["next"][0], "plue approve r1 ask");
     let one = server.get(&token, &format!("{path}?step=ask&zone=Europe/Berlin")).await.is(200);
-    assert_eq!(one.json()["steps"], told["steps"]);
+    assert_eq!(one.json()["steps"], report["steps"]);
     server.get(&token, &format!("{path}?step=none")).await.is(404);
     server.get(&token, &format!("{path}?zone=Moon/Base")).await.is(400);
     server.get(&token, &format!("{path}?stpe=ask")).await.is(400);
 }
 
 #[tokio::test]
-async fn an_ended_run_is_a_file_and_one_that_goes_on_is_not() {
+async fn only_ended_runs_are_exported() {
     let server = Server::start().await;
     let run = create(&server.store, "r1", REPO).await;
     let claim = started(&server.store, &run).await;
@@ -48,7 +48,7 @@ async fn an_ended_run_is_a_file_and_one_that_goes_on_is_not() {
 }
 
 #[tokio::test]
-async fn a_message_is_sent_by_who_may_send_everywhere_and_leaves_a_row() {
+async fn messages_need_a_global_role_and_are_recorded() {
     let server = Server::start().await;
     let token = server.token(Role::Writer, None).await;
     let path = "/api/v1/messages";
@@ -70,7 +70,7 @@ async fn a_message_is_sent_by_who_may_send_everywhere_and_leaves_a_row() {
 }
 
 #[tokio::test]
-async fn a_token_may_be_good_for_a_while_said_in_words() {
+async fn token_lifetimes_are_given_as_durations() {
     let server = Server::start().await;
     let admin = server.token(Role::Admin, None).await;
     let ask = |more: serde_json::Value| {
@@ -87,7 +87,7 @@ async fn a_token_may_be_good_for_a_while_said_in_words() {
 
 /// A log whose lines all hold the text, over several pages of the store.
 #[tokio::test]
-async fn each_line_is_found_once_whatever_the_pages_are() {
+async fn searches_find_each_line_once_across_pages() {
     let server = Server::start().await;
     let run = create(&server.store, "r1", REPO).await;
     let claim = started(&server.store, &run).await;

@@ -1,4 +1,4 @@
-//! What a server looks after: repositories, secrets by name, schedules, runners, usage.
+//! Resources of a server: repositories, secrets by name, schedules, runners, usage.
 //!
 //! Must not hold a secret.
 
@@ -20,16 +20,16 @@ use crate::records::{claude::ClaudeUsageRecord, workflow::PauseRecord};
 /// Runs by id: their status and its reason.
 type RunStatuses = HashMap<RunId, (RunStatus, Option<String>)>;
 
-/// One watched repository.
+/// A watched repository and the health of its forge's deliveries.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct RepoRecord {
     /// `owner/name`.
     pub name: String,
     /// `local`, `github`, `gitlab`, `gitea` or `forgejo`.
     pub forge: String,
-    /// Where it is fetched from.
+    /// The address that it is fetched from.
     pub url: String,
-    /// Its default branch.
+    /// Its default branch; workflows of other branches get no schedule.
     pub default_branch: String,
     /// The path of its webhook on the server; absent: it is local, or the caller may not change it.
     pub webhook: Option<String>,
@@ -38,10 +38,10 @@ pub struct RepoRecord {
     /// The forge's immutable id of it; absent: no delivery had it yet.
     #[serde(default)]
     pub forge_id: Option<String>,
-    /// What became of the newest delivery: `done`, or `ignored: ` and why; absent: none came.
+    /// Result of the newest delivery: `done`, or `ignored: ` and the reason; absent: none came.
     #[serde(default)]
     pub last_delivery: Option<String>,
-    /// What the operator must see to.
+    /// Problems that the operator must solve.
     #[serde(default)]
     pub problem: Option<String>,
     /// The name of its hooks, for commands of the machine where it is: they are files there.
@@ -61,7 +61,7 @@ pub struct CallSecretRecord {
 /// Something that came for a repository.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct DeliveryRecord {
-    /// What it came by: `github`, `gitlab`, `gitea`, `forgejo`; `local`, a push on the server's machine;
+    /// Its source: `github`, `gitlab`, `gitea`, `forgejo`; `local`, a push on the server's machine;
     /// `webhook`, `event`; `workflow`, the end of a run; `schedule`, a tick.
     pub source: String,
     /// The sender's id of it.
@@ -70,16 +70,17 @@ pub struct DeliveryRecord {
     pub received_at: Timestamp,
     /// `new`, `done`, `ignored` or `failed`.
     pub state: String,
-    /// Why, or a line for each plan: the run it made, or why it made none. While it is `new`: why the last
-    /// try failed.
+    /// A line for each plan: the run it made, or the reason for making none. While it is `new`: the
+    /// error of
+    /// the last try.
     pub note: Option<String>,
-    /// How often work on it failed for a reason that may pass.
+    /// Number of failed tries for a reason that may pass.
     #[serde(default)]
     pub tries: u32,
     /// RFC 3339; when it is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_at: Option<Timestamp>,
-    /// What it did for each workflow with a trigger for events of its type, runs first.
+    /// Its result for each workflow with a trigger for events of its type, runs first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub workflows: Vec<DispatchRecord>,
     /// The workflows without a trigger for events of its type.
@@ -87,17 +88,17 @@ pub struct DeliveryRecord {
     pub without_trigger: Vec<String>,
 }
 
-/// What a delivery did for one workflow.
+/// Result of a delivery for one workflow.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct DispatchRecord {
     /// Name of the plan.
     pub workflow: String,
-    /// The workflow file.
+    /// The path of the workflow file.
     pub file: String,
     /// `run`, `skipped` (a filter of its triggers does not match), `held` (a maintainer must allow the
     /// commit), `paused`, `refused` (the sender may not start it) or `invalid`.
     pub result: String,
-    /// Why.
+    /// The reason, where no run was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The run it started.
@@ -111,32 +112,32 @@ pub struct DispatchRecord {
 /// A secret, without its text.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct SecretRecord {
-    /// Its name.
+    /// Its name, as workflows refer to it.
     pub name: String,
     /// The repository whose steps may name it; absent: all of them.
     pub repository: Option<String>,
     /// The master key that it depends on.
     pub key_id: String,
-    /// When it was set for the first time.
+    /// Time at which it was set first.
     pub created_at: Timestamp,
-    /// When it was set last.
+    /// Time at which it was set last.
     pub updated_at: Timestamp,
 }
 
 /// A schedule of a registered plan.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ScheduleRecord {
-    /// The repository.
+    /// The repository of the workflow file.
     pub repository: String,
-    /// The workflow file.
+    /// The path of the workflow file.
     pub file: String,
     /// Name of the plan.
     pub workflow: String,
-    /// Five fields.
+    /// The five fields of cron.
     pub cron: String,
     /// IANA name of its zone.
     pub tz: String,
-    /// What becomes of ticks that were missed: `skip`, `run_once` or `catch_up`.
+    /// Policy for missed ticks: `skip`, `run_once` or `catch_up`.
     pub misfire: String,
     /// The latest tick that was settled.
     pub last: Option<Timestamp>,
@@ -150,17 +151,17 @@ pub struct ScheduleRecord {
 /// A runner that is not gone.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct RunnerRecord {
-    /// Its id.
+    /// Its id, a ULID.
     pub id: String,
-    /// Its pool.
+    /// The pool that it takes work for.
     pub pool: String,
     /// `warming`, `ready`, `claimed` or `draining`.
     pub state: String,
     /// The run that it works for.
     pub run: Option<String>,
-    /// When it was made.
+    /// Time of its registration.
     pub registered_at: Timestamp,
-    /// When it was heard of last.
+    /// Time of its last heartbeat.
     pub seen_at: Timestamp,
     /// `process`, `pod` or `registered`.
     #[serde(default)]
@@ -182,11 +183,11 @@ pub struct RunnerRecord {
 /// A pool, as its runners and its queue show it.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct PoolRecord {
-    /// Its name.
+    /// Its name, as plans refer to it.
     pub name: String,
     /// Runners that are not gone.
     pub runners: u64,
-    /// Attempts that nobody has taken yet.
+    /// Attempts that no runner has claimed yet.
     pub queued: u64,
     /// Attempts that a runner has.
     pub running: u64,
@@ -214,7 +215,7 @@ pub struct PodPoolRecord {
     pub degraded: Option<String>,
 }
 
-/// What the runs of a repository used.
+/// Usage of the runs of a repository.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct UsageRecord {
     /// The repository; absent: runs without one, or all of an organisation.
