@@ -205,6 +205,8 @@ impl Attempt {
         let order = *self.ties.orders.borrow_and_update();
         match order {
             Order::Run => {}
+            Order::Leave => self.process.stop(Cause::Leave, false),
+            Order::LeaveNow => self.process.stop(Cause::Leave, true),
             Order::Cancel => self.process.stop(Cause::Cancel, false),
             Order::Kill => self.process.stop(Cause::Cancel, true),
             Order::Fence => self.process.stop(Cause::Fence, true),

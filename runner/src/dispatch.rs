@@ -265,7 +265,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
     /// The first SIGTERM drains, the second ends.
     fn terminate(&mut self) -> Result<(), Error> {
         if !self.lifecycle.drain() {
-            self.leave_now();
+            self.leave_now(Order::LeaveNow);
             return Ok(());
         }
         let grace = self.options.timing.drain_grace.as_millis();
@@ -273,8 +273,8 @@ impl<D: Dial + Clone + 'static> Runner<D> {
         self.send(&FromRunner::Draining("SIGTERM".to_owned(), grace))
     }
 
-    fn leave_now(&mut self) {
-        self.attempts.order_all(Order::Kill);
+    fn leave_now(&mut self, order: Order) {
+        self.attempts.order_all(order);
         self.lifecycle.end();
     }
 
@@ -307,7 +307,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
             }
         }
         if self.lifecycle.is_drain_over(self.options.timing.drain_grace) {
-            self.attempts.order_all(Order::Cancel);
+            self.attempts.order_all(Order::Leave);
             self.lifecycle.end();
         }
         // A connection without a welcome is no engine.

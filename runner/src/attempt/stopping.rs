@@ -7,13 +7,20 @@ use rustix::process::Signal;
 
 use crate::system::Reaped;
 
+/// The reason of an attempt that ended with its runner: a node that is drained, a unit that is stopped.
+pub(crate) const STOPPED: &str = "the runner was stopped";
+
 /// An order to an attempt. Later variants are stronger and override earlier ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Order {
     /// No order to stop.
     Run,
+    /// TERM, then KILL after the grace: the runner itself is stopped, and the step may run elsewhere.
+    Leave,
     /// TERM, then KILL after the grace.
     Cancel,
+    /// KILL without a grace: the runner itself is stopped.
+    LeaveNow,
     /// KILL without a grace.
     Kill,
     /// KILL: the engine has been silent for too long.
@@ -27,8 +34,10 @@ pub(crate) enum Order {
 pub(super) enum Cause {
     /// The time limit is reached.
     Timeout,
-    /// The engine, or the end of the runner.
+    /// The engine cancels the attempt.
     Cancel,
+    /// A signal ends the runner.
+    Leave,
     /// The engine has been silent for too long.
     Fence,
 }
@@ -94,6 +103,7 @@ impl Stopping {
             Self::Asked { cause, .. } | Self::Forced { cause } => match cause {
                 Cause::Timeout => Exit::TimedOut,
                 Cause::Cancel => Exit::Cancelled,
+                Cause::Leave => Exit::Infra(STOPPED.to_owned()),
                 Cause::Fence => Exit::Infra("the engine was silent for too long".to_owned()),
             },
         }

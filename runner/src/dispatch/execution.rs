@@ -23,7 +23,7 @@ use crate::{
         cost,
         ending::Ending,
         launch::{LaunchContext, Process},
-        stopping::Order,
+        stopping::{Order, STOPPED},
     },
     link::Dial,
     orphans::ProcessMarks,
@@ -230,6 +230,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
         let exit = match order {
             Order::Run => None,
             Order::Cancel | Order::Kill | Order::Abandon => Some(Exit::Cancelled),
+            Order::Leave | Order::LeaveNow => Some(Exit::Infra(STOPPED.to_owned())),
             Order::Fence => Some(Exit::Infra("the engine has been silent for too long".to_owned())),
         };
         owned.phase = Phase::Running;

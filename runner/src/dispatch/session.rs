@@ -76,7 +76,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
             ToRunner::Redirect(_) => self.disconnect(),
             ToRunner::Answer(answer) => self.outputs.deliver(answer),
             ToRunner::Shutdown(ShutdownWhen::Idle) => self.lifecycle.leave_when_idle(),
-            ToRunner::Shutdown(ShutdownWhen::Now) => self.leave_now(),
+            ToRunner::Shutdown(ShutdownWhen::Now) => self.leave_now(Order::Kill),
             ToRunner::Close(code, reason) => self.close(code, reason)?,
         }
         Ok(())

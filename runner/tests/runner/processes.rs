@@ -193,6 +193,7 @@ fn a_drain_has_an_end() {
     world.signal(Signal::TERM);
     assert!(matches!(session.receive(), FromRunner::Draining(_, 200)));
     session.collect(&assign.claim, &mut log);
-    assert_eq!(log.exit(), &Exit::Cancelled);
+    // Not cancelled: the step may run again on another machine.
+    assert_eq!(log.exit(), &Exit::Infra("the runner was stopped".to_owned()));
     assert!(world.wait().success());
 }

@@ -127,6 +127,24 @@ fn of_kind(spans: &[Span], kind: u64) -> Vec<&Span> {
     spans.iter().filter(|span| span.0["kind"] == kind).collect()
 }
 
+/// The span of an attempt lies in that of its run and has the attributes of the convention.
+fn assert_is_task(task: &Span, root: &Span, id: &str, url: &str) {
+    assert_eq!(task.text("traceId"), root.text("traceId"));
+    assert_eq!(task.text("parentSpanId"), root.text("spanId"));
+    assert!(task.nanos("startTimeUnixNano") >= root.nanos("startTimeUnixNano"));
+    assert!(task.nanos("endTimeUnixNano") <= root.nanos("endTimeUnixNano"));
+    let recorded = attributes(&task.0);
+    let (name, well) = (task.text("name"), task.text("name") == "test");
+    let attempt = format!("{id}:{name}:1:1");
+    assert_eq!(recorded["cicd.pipeline.task.name"], name);
+    assert_eq!(recorded["cicd.pipeline.task.type"], "bash");
+    assert_eq!(recorded["cicd.pipeline.task.run.id"], attempt);
+    assert_eq!(recorded["cicd.pipeline.task.run.url.full"], format!("{url}/attempts/{attempt}"));
+    assert_eq!(recorded["cicd.pipeline.task.run.result"], if well { "success" } else { "failure" });
+    assert_eq!(recorded.get("error.type").map(String::as_str), (!well).then_some("exit"));
+    assert!(!recorded["cicd.worker.id"].is_empty());
+}
+
 #[test]
 fn runs_are_conventional_traces_that_retries_extend() {
     let collector = Collector::start();
@@ -166,26 +184,7 @@ fn runs_are_conventional_traces_that_retries_extend() {
     let tasks = of_kind(&spans, 1);
     assert_eq!(tasks.len(), 2);
     for task in &tasks {
-        assert_eq!(task.text("traceId"), root.text("traceId"));
-        assert_eq!(task.text("parentSpanId"), root.text("spanId"));
-        assert!(task.nanos("startTimeUnixNano") >= root.nanos("startTimeUnixNano"));
-        assert!(task.nanos("endTimeUnixNano") <= root.nanos("endTimeUnixNano"));
-        let recorded = attributes(&task.0);
-        let (name, well) = (task.text("name"), task.text("name") == "test");
-        let attempt = format!("{id}:{name}:1:1");
-        assert_eq!(recorded["cicd.pipeline.task.name"], name);
-        assert_eq!(recorded["cicd.pipeline.task.type"], "bash");
-        assert_eq!(recorded["cicd.pipeline.task.run.id"], attempt);
-        assert_eq!(
-            recorded["cicd.pipeline.task.run.url.full"],
-            format!("{url}/attempts/{attempt}")
-        );
-        assert_eq!(
-            recorded["cicd.pipeline.task.run.result"],
-            if well { "success" } else { "failure" }
-        );
-        assert_eq!(recorded.get("error.type").map(String::as_str), (!well).then_some("exit"));
-        assert!(!recorded["cicd.worker.id"].is_empty());
+        assert_is_task(task, root, &id, &url);
     }
     let test = tasks.iter().find(|task| task.text("name") == "test").unwrap();
     let word = format!("00-{}-{}-01", test.text("traceId"), test.text("spanId"));

@@ -18,6 +18,8 @@ const USER: u32 = 10_001;
 const TOKEN_SECONDS: u32 = 600;
 /// Seconds between SIGTERM and SIGKILL.
 const GRACE: u32 = 60;
+/// Seconds of it in which a step may still end; the others are for its own TERM and the delivery of results.
+const DRAIN_GRACE: &str = "40";
 /// Folders of the runner and of the run's files: on one volume, as files are moved from one to the other.
 const STATE: &str = "/workspace/state";
 const WORKSPACE: &str = "/workspace/work";
@@ -124,6 +126,7 @@ fn container(template: &PodTemplate, runner: &RunnerId) -> Value {
             program, "--connect", template.engine_url, "--runner", runner.as_str(),
             "--state", STATE, "--workspace", WORKSPACE,
             "--token-file", "/var/run/plue/token", "--stays",
+            "--drain-grace", DRAIN_GRACE,
         ],
         "env": [
             {"name": "HOME", "value": "/tmp"},
