@@ -57,6 +57,10 @@ fn next(status: u16) -> &'static str {
         403 => "Ask a person with a higher role in this repository, or sign in as another person.",
         404 => "Check the address. It may also belong to a repository that you may not see.",
         409 => "Reload the page: the state has changed since you looked.",
+        410 => {
+            "Links work once. Start the command that printed it again for a new one (`plue serve --open`, \
+             `plue run --web`), or sign in with a token: `plue token create --name me --role admin`."
+        }
         413 => "Send less.",
         429 => "Wait a moment, then try again.",
         503 => {

@@ -32,6 +32,8 @@ pub struct PullsPage {
 pub struct PullLine {
     /// Its repository and number.
     pub key: (String, u64),
+    /// Title of the pull request, if the report has it.
+    pub title: Option<String>,
     /// Its newest commit that was planned.
     pub sha: String,
     /// Time of the plan.
@@ -45,6 +47,8 @@ pub struct PullLine {
 pub struct PullPage {
     /// Its repository and number.
     pub key: (String, u64),
+    /// The pull request as its forge has it.
+    pub about: About,
     /// The commit that was planned.
     pub sha: String,
     /// Time of the plan.
@@ -63,6 +67,19 @@ pub struct PullPage {
     pub csrf: String,
     /// Number of the topic `runs` that the page shows.
     pub seq: u64,
+}
+
+/// A pull request as its forge has it; empty in reports of older versions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct About {
+    /// Title of the pull request.
+    pub title: String,
+    /// Person whose event was planned.
+    pub actor: Option<String>,
+    /// Branch of the change, and the branch that takes it.
+    pub branches: Option<(String, String)>,
+    /// Address of its page at the forge, over HTTP.
+    pub url: Option<String>,
 }
 
 /// A plan of a pull request.
@@ -143,11 +160,17 @@ fn draw_line(line: &PullLine) -> Markup {
             div.flow-main {
                 div.runs-title {
                     (sum_icon(waiting, invalid))
-                    a.runs-link href=(address(repo, *number)) data-row { (text::name(repo)) " #" (number) }
+                    a.runs-link href=(address(repo, *number)) data-row {
+                        @match &line.title {
+                            Some(title) if !title.is_empty() => { (text::line(title)) }
+                            _ => { (text::name(repo)) }
+                        }
+                        span.muted { " #" (number) }
+                    }
                     @if waiting > 0 { span.mark.wait { "waits for a maintainer" } }
                     @if changed > 0 { span.tag { (counted(changed, "plan")) " changed" } }
                 }
-                div.runs-sub { span { (text::hash(&line.sha)) } span { (counted(all, "plan")) } }
+                div.runs-sub { span { (text::name(repo)) } span { (text::hash(&line.sha)) } span { (counted(all, "plan")) } }
             }
             span.runs-num.muted { (time::when(line.at)) }
         }
@@ -171,9 +194,15 @@ pub fn page(model: &PullPage) -> Page {
     let body = html! {
         nav.crumbs aria-label="Path" { a href="/pulls" { "Pull requests" } " / " (text::name(repo)) }
         div.head {
-            h1 { "#" (number) }
-            span.muted { "at " (text::hash(&model.sha)) " · planned " (time::when(model.at)) }
+            h1 {
+                @if !model.about.title.is_empty() { (text::line(&model.about.title)) " " }
+                span.muted { "#" (number) }
+            }
+            @if let Some(url) = forge_page(&model.about) {
+                div.actions { a.button href=(url) rel="noopener noreferrer" { "Open at the forge ↗" } }
+            }
         }
+        (facts(model))
         @if let Some((tone, message)) = &model.done { (notice(*tone, &html! { p { (message) } })) }
         @if waits > 0 { (gate(model, waits)) }
         @if let Some(by) = &model.allowed_by {
@@ -185,7 +214,31 @@ pub fn page(model: &PullPage) -> Page {
             p.muted { "And " (counted(model.plans.len() - MAX_PLANS, "more plan")) "." }
         }
     };
-    Page::new(format!("{repo} #{number}"), body).section(Section::Pulls).follow("runs", model.seq)
+    let title = match model.about.title.as_str() {
+        "" => format!("{repo} #{number}"),
+        title => format!("{title} · {repo} #{number}"),
+    };
+    Page::new(title, body).section(Section::Pulls).follow("runs", model.seq)
+}
+
+/// The address of its page at the forge, if a link may have it.
+fn forge_page(about: &About) -> Option<&str> {
+    let is_web = |url: &&str| url.starts_with("https://") || url.starts_with("http://");
+    about.url.as_deref().filter(is_web)
+}
+
+fn facts(model: &PullPage) -> Markup {
+    let About { actor, branches, .. } = &model.about;
+    html! {
+        p.ask-facts {
+            @if let Some(actor) = actor { span { "by " (text::name(actor)) } }
+            @if let Some((head, base)) = branches {
+                span.branch { (text::name(head)) } span { "→" } span.branch { (text::name(base)) }
+            }
+            span { "at " (text::hash(&model.sha)) }
+            span { "planned " (time::when(model.at)) }
+        }
+    }
 }
 
 /// The question to a maintainer, with what a yes would newly reach.
@@ -288,6 +341,12 @@ mod tests {
     fn model(text: &str, outcome: Outcome) -> PullPage {
         PullPage {
             key: ("acme/app".to_owned(), 7),
+            about: About {
+                title: text.to_owned(),
+                actor: Some(text.to_owned()),
+                branches: Some((text.to_owned(), "main".to_owned())),
+                url: Some("https://github.com/acme/app/pull/7".to_owned()),
+            },
             sha: "c0ffee12345".to_owned(),
             at: Timestamp::UNIX_EPOCH,
             plans: vec![PullPlan {
@@ -315,6 +374,7 @@ mod tests {
             r#"name="commit" value="c0ffee12345""#,
             "would newly reach",
             "make all",
+            r#"href="https://github.com/acme/app/pull/7""#,
         ] {
             assert!(drawn.contains(part), "{part}: {drawn}");
         }
@@ -322,6 +382,14 @@ mod tests {
         assert!(!drawn.contains("/pulls/allow") && drawn.contains("A maintainer"), "{drawn}");
         let drawn = page_of(&model("x", Outcome::Run("r1".to_owned(), Some(State::Success))));
         assert!(!drawn.contains("/pulls/allow") && drawn.contains("/runs/r1"), "{drawn}");
+    }
+
+    #[test]
+    fn addresses_of_other_schemes_are_no_links() {
+        let mut hostile = model("x", Outcome::Skipped("s".to_owned()));
+        hostile.about.url = Some("javascript:alert(1)".to_owned());
+        let drawn = page(&hostile).render(&crate::shell::Shell::default());
+        assert!(!drawn.contains("javascript:"), "{drawn}");
     }
 
     #[test]
@@ -340,12 +408,15 @@ mod tests {
     fn lists_show_those_that_wait() {
         let line = PullLine {
             key: ("acme/app".to_owned(), 7),
+            title: Some("Make it faster".to_owned()),
             sha: "c0ffee".to_owned(),
             at: Timestamp::UNIX_EPOCH,
             plans: [1, 0, 2, 3],
         };
         let drawn = harmless(&list(&PullsPage { lines: vec![line], seq: 1 }));
-        for part in ["/pulls/acme%2Fapp/7", "waits for a maintainer", "2 plans changed"] {
+        for part in
+            ["Make it faster", "/pulls/acme%2Fapp/7", "waits for a maintainer", "2 plans changed"]
+        {
             assert!(drawn.contains(part), "{part}: {drawn}");
         }
         let empty = harmless(&list(&PullsPage { lines: Vec::new(), seq: 1 }));

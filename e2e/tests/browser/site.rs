@@ -80,6 +80,14 @@ impl Site {
         command
     }
 
+    /// Starts a command in the repository; its messages go to a file of the site.
+    pub(crate) fn spawn(&self, args: &[&str]) -> Child {
+        let mut command = self.command(args);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        let log = fs::File::create(self.path("command.log")).unwrap();
+        command.stdout(Stdio::null()).stderr(log).spawn().unwrap()
+    }
+
     fn plue(&self, args: &[&str]) -> String {
         let output = self.command(args).output().unwrap();
         let errors = String::from_utf8_lossy(&output.stderr);

@@ -95,9 +95,8 @@ async fn entered(
     };
     let Some(row) = taken else {
         api.limiter().failed(from)?;
-        let text = "this link was used, or is older than ten minutes; start `plue serve --open` again, \
-                    or sign in with a token";
-        return Err(Problem::new(StatusCode::FORBIDDEN, text));
+        let text = "this link was used, or is older than ten minutes";
+        return Err(Problem::new(StatusCode::GONE, text));
     };
     let cookie = session_of(api, now, from).await?;
     let to = row.return_to.filter(|to| is_own_path(to));

@@ -2,7 +2,7 @@
 //! pages post.
 //!
 //! A page takes a [`reader::Reader`]; without a session its extractor answers with the way to one. An
-//! action also takes [`OwnForm`] and checks the session's word. Must not answer differently for a thing
+//! action takes a [`reader::Form`], which has the session's word. Must not answer differently for a thing
 //! that the reader may not see and one that does not exist.
 
 use axum::{

@@ -271,6 +271,10 @@ pub struct RunArgs {
     /// Never ask on the terminal; at a decision, the same as --no-wait
     #[arg(long)]
     pub no_input: bool,
+    /// Open the page of the run in a browser. Without a server this command serves it on 127.0.0.1, also
+    /// after the end of the run, until you press Ctrl-C
+    #[arg(long, conflicts_with_all = ["no_wait", "no_input"])]
+    pub web: bool,
     /// Output format of the result
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: Format,

@@ -27,7 +27,7 @@ use crate::{
 mod summary;
 
 /// Interrupts from the terminal, and signals that stop the process.
-struct Interrupts {
+pub struct Interrupts {
     int: Signal,
     term: Signal,
     /// The terminal was closed; absent under nohup(1), and once it has happened: a shell sends it a
@@ -38,7 +38,11 @@ struct Interrupts {
 // === impl Interrupts ===
 
 impl Interrupts {
-    fn listen() -> Result<Self, Failure> {
+    /// Takes signals from here on.
+    ///
+    /// # Errors
+    /// The system refuses a handler.
+    pub fn listen() -> Result<Self, Failure> {
         let failed = |error: io::Error| Failure::infrastructure(&error);
         Ok(Self {
             int: signal(SignalKind::interrupt()).map_err(failed)?,
@@ -50,7 +54,8 @@ impl Interrupts {
         })
     }
 
-    async fn next(&mut self) {
+    /// Waits for a signal. Cancel-safe.
+    pub async fn next(&mut self) {
         tokio::select! {
             _ = self.int.recv() => {}
             _ = self.term.recv() => {}

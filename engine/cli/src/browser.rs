@@ -1,4 +1,5 @@
-//! The dashboard in a browser: a one-time link for the person at this machine, printed and opened.
+//! The dashboard in a browser: pages of a server, and one-time links for the person at this machine, printed
+//! and opened.
 //!
 //! Must not print a link of a server that other machines reach.
 
@@ -53,10 +54,22 @@ pub async fn offer(app: &App, target: Target<'_>, opens: bool) -> Result<(), Fai
     let path = link::make(store, &Ids::random(), to, now).await;
     let url = format!("http://{address}{}", path.map_err(|error| from_store(&error))?);
     output::report(&format!("open {url} (works once, within ten minutes)"));
-    if opens && !open(app, &url) {
-        output::report("no browser could be started; open the link yourself");
+    if opens {
+        start(app, &url);
     }
     Ok(())
+}
+
+/// Prints the address of a page that needs no link, and opens it.
+pub fn show(app: &App, url: &str) {
+    output::report(&format!("open {url}"));
+    start(app, url);
+}
+
+fn start(app: &App, url: &str) {
+    if !open(app, url) {
+        output::report("no browser could be started; open the link yourself");
+    }
 }
 
 /// Starts a browser; false if there is none.

@@ -108,7 +108,10 @@ impl Connection {
             Purpose::Read | Purpose::Write | Purpose::Seal => None,
         };
         let machine = Machine { store, engine, locks: config.state_dir.join("locks") };
-        Ok(Self { client: local(app, &machine, keys, tasks)?, machine: Some(machine) })
+        let runs = local_runs(app, machine.store.clone(), machine.engine.clone());
+        let api = api(app, ApiOptions { runs, keys, tasks, stop: Stop::never() })?;
+        let client = Client::local(Local::new(api, person::principal()));
+        Ok(Self { client, machine: Some(machine) })
     }
 
     /// This machine; `None`: the API is a server's.
@@ -212,13 +215,31 @@ fn remote(server: &str, token: Option<&Hidden>) -> Result<Client, Failure> {
     Ok(Client::remote(&address, token.map(Hidden::reveal))?)
 }
 
-fn local(
-    app: &App,
-    machine: &Machine,
-    keys: Option<Keyring>,
-    tasks: Tasks,
-) -> Result<Client, Failure> {
-    let (clock, store) = (Clock::real(), machine.store.clone());
+/// Parts of an API in this process.
+pub struct ApiOptions {
+    /// Commands about runs, and the database.
+    pub runs: LocalRuns,
+    /// Master key, for commands that seal something.
+    pub keys: Option<Keyring>,
+    /// Tracker of the tasks that streams start.
+    pub tasks: Tasks,
+    /// Ends streams, and reports that the API takes nothing new.
+    pub stop: Stop,
+}
+
+/// Commands about runs of this machine. Without an engine they start and continue nothing.
+#[must_use]
+pub fn local_runs(app: &App, store: Store, engine: Option<Engine>) -> LocalRuns {
+    LocalRuns { store, engine, aside: app.loaded.config.state_dir.join("aside") }
+}
+
+/// The API on the database of this machine.
+///
+/// # Errors
+/// An entry of `calls.allow` is wrong.
+pub fn api(app: &App, options: ApiOptions) -> Result<Api, Failure> {
+    let ApiOptions { runs, keys, tasks, stop } = options;
+    let (clock, store) = (Clock::real(), runs.store.clone());
     // Only webhooks need it, which have secrets.
     let reach = keys.as_ref().map_or_else(|| Ok(Guard::default()), |_| wiring::reach(app))?;
     let parts = CommandParts {
@@ -230,9 +251,7 @@ fn local(
         ids: Ids::random(),
         tasks: tasks.clone(),
     };
-    let aside = app.loaded.config.state_dir.join("aside");
-    let runs = LocalRuns { store: store.clone(), engine: machine.engine.clone(), aside };
-    let api = Api::new(server::Parts {
+    Ok(Api::new(server::Parts {
         store,
         commands: Arc::new(ApiCommands::new(parts, Arc::new(runs))),
         clock,
@@ -240,10 +259,9 @@ fn local(
         limits: Limits { answer_within: ANSWER_WITHIN, heartbeat: HEARTBEAT, ..Limits::default() },
         tasks,
         watchdog: Watchdog::new(clock),
-        drain: Stop::never(),
-        stop: Stop::never(),
+        drain: stop.clone(),
+        stop,
         metrics: String::new,
         login: None,
-    });
-    Ok(Client::local(Local::new(api, person::principal())))
+    }))
 }

@@ -70,9 +70,11 @@ impl RunCommands for LocalRuns {
 
 impl LocalRuns {
     fn engine(&self) -> Result<&Engine, CommandError> {
-        self.engine
-            .as_ref()
-            .ok_or_else(|| CommandError::Unfit("this command drives no runs".to_owned()))
+        self.engine.as_ref().ok_or_else(|| {
+            CommandError::Unfit(
+                "no server drives runs here: use plue retry RUN, or plue rerun RUN".to_owned(),
+            )
+        })
     }
 
     async fn reopen(

@@ -62,6 +62,26 @@ impl Provider {
         }
     }
 
+    /// Address of the page of a pull request, for a repository that is fetched from `url` over HTTP; none for
+    /// other transports. Credentials in `url` are left out.
+    #[must_use]
+    pub fn pull_request_page(self, url: &str, number: u64) -> Option<String> {
+        let (scheme, rest) = url.split_once("://")?;
+        if !matches!(scheme, "https" | "http") {
+            return None;
+        }
+        let (authority, path) = rest.split_once('/')?;
+        let host = authority.rsplit('@').next().filter(|host| !host.is_empty())?;
+        let path = path.trim_end_matches('/');
+        let path = path.strip_suffix(".git").unwrap_or(path);
+        let page = match self {
+            Self::GitHub => "pull",
+            Self::GitLab => "-/merge_requests",
+            Self::Gitea | Self::Forgejo => "pulls",
+        };
+        Some(format!("{scheme}://{host}/{path}/{page}/{number}"))
+    }
+
     /// The headers that may name the event, the forge's own first.
     #[must_use]
     pub(crate) const fn event_headers(self) -> &'static [&'static str] {
@@ -103,5 +123,36 @@ impl FromStr for Provider {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let found = Self::ALL.into_iter().find(|known| known.as_str() == text);
         found.ok_or_else(|| UnknownProvider(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pull_requests_have_pages_without_credentials() {
+        for (provider, url, wanted) in [
+            (
+                Provider::GitHub,
+                "https://x:secret@github.com/acme/app.git",
+                Some("https://github.com/acme/app/pull/7"),
+            ),
+            (
+                Provider::GitLab,
+                "https://gitlab.example/a/b/c/",
+                Some("https://gitlab.example/a/b/c/-/merge_requests/7"),
+            ),
+            (
+                Provider::Forgejo,
+                "http://git.local:3000/a/b",
+                Some("http://git.local:3000/a/b/pulls/7"),
+            ),
+            (Provider::GitHub, "git@github.com:acme/app.git", None),
+            (Provider::GitHub, "javascript://x/alert(1)", None),
+            (Provider::GitHub, "https://@/a/b", None),
+        ] {
+            assert_eq!(provider.pull_request_page(url, 7).as_deref(), wanted, "{url}");
+        }
     }
 }

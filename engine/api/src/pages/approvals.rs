@@ -1,7 +1,6 @@
 //! The inbox of decisions, and the form that decides one.
 
 use axum::{
-    body::Bytes,
     extract::{RawQuery, State},
     http::StatusCode,
     response::Response,
@@ -12,7 +11,11 @@ use plue_dashboard::{
 };
 use plue_plan::RunId;
 
-use super::{OwnForm, field, html, login, reader::Reader, runs::is_id};
+use super::{
+    field, html, login,
+    reader::{Form, Reader},
+    runs::is_id,
+};
 use crate::{
     access::Role,
     commands::DecisionRequest,
@@ -122,12 +125,7 @@ fn done(query: &[u8]) -> Option<(Tone, String)> {
 }
 
 /// `POST /approvals/decide`
-pub(super) async fn decide(
-    State(api): State<Api>,
-    _: OwnForm,
-    reader: Reader,
-    body: Bytes,
-) -> Response {
+pub(super) async fn decide(State(api): State<Api>, Form { reader, body }: Form) -> Response {
     match act(&api, &reader, &body).await {
         Ok(to) => html::see(&to, &reader.shell),
         Err(problem) if matches!(problem.status, 400 | 409 | 422) => {
@@ -157,7 +155,6 @@ async fn again(api: &Api, reader: &Reader, problem: Problem, body: &[u8]) -> Res
 }
 
 async fn act(api: &Api, reader: &Reader, body: &[u8]) -> Result<String, Problem> {
-    reader.check(field(body, "csrf").as_deref())?;
     let given = |name| field(body, name).unwrap_or_default();
     let (run, step, call) = (given("run"), given("step"), field(body, "call"));
     let approve = match given("answer").as_str() {

@@ -4,12 +4,11 @@
 use std::collections::HashSet;
 
 use axum::{
-    body::Bytes,
     extract::{Path, RawQuery, State},
     response::Response,
 };
 use plue_dashboard::{
-    pulls::{self, Outcome, PlanChange, PullLine, PullPage, PullPlan, PullsPage},
+    pulls::{self, About, Outcome, PlanChange, PullLine, PullPage, PullPlan, PullsPage},
     shell::Page,
     state::State as Shown,
     ui::Tone,
@@ -17,12 +16,15 @@ use plue_dashboard::{
 use plue_plan::RunId;
 use plue_store::ReportRow;
 
-use super::{OwnForm, field, reader::Reader};
+use super::{
+    field,
+    reader::{Form, Reader},
+};
 use crate::{
     access::Role,
     extract::repo_of,
     problem::Problem,
-    records::report::{ReportChange, ReportEntry, ReportOutcome, ReportRecord},
+    records::report::{ReportChange, ReportEntry, ReportOutcome, ReportPull, ReportRecord},
     routes::repositories::allow_commit,
     server::Api,
     session,
@@ -51,9 +53,11 @@ async fn load_list(api: &Api, reader: &Reader) -> Result<Page, Problem> {
 }
 
 fn line(row: ReportRow) -> PullLine {
-    let plans = content(&row).plans;
+    let report = content(&row);
+    let plans = &report.plans;
     let count = |of: fn(&ReportEntry) -> bool| plans.iter().filter(|entry| of(entry)).count();
     PullLine {
+        title: report.pull.map(|pull| pull.title),
         plans: [
             count(|entry| matches!(entry.outcome, ReportOutcome::Held(_))),
             count(|entry| matches!(entry.outcome, ReportOutcome::Invalid(_))),
@@ -109,6 +113,7 @@ async fn load(
     let model = PullPage {
         plans: report.plans.into_iter().map(|entry| plan(entry, state)).collect(),
         notices: report.notices,
+        about: report.pull.map(about).unwrap_or_default(),
         allowed_by: api.store().untrusted().allowed_by(&repo, &row.key.sha).await?,
         may_allow: reader.may(Role::Maintainer, Some(&repo)),
         done: is_done.then(|| (Tone::Good, "Allowed: its plans are taken up again.".to_owned())),
@@ -119,6 +124,15 @@ async fn load(
         seq,
     };
     Ok(pulls::page(&model))
+}
+
+fn about(pull: ReportPull) -> About {
+    About {
+        title: pull.title,
+        actor: pull.actor,
+        branches: Some((pull.head, pull.base)),
+        url: pull.url,
+    }
 }
 
 fn plan(entry: ReportEntry, state: impl Fn(&RunId) -> Option<Shown>) -> PullPlan {
@@ -147,17 +161,11 @@ fn plan(entry: ReportEntry, state: impl Fn(&RunId) -> Option<Shown>) -> PullPlan
 }
 
 /// `POST /pulls/allow`
-pub(super) async fn allow(
-    State(api): State<Api>,
-    _: OwnForm,
-    reader: Reader,
-    body: Bytes,
-) -> Response {
+pub(super) async fn allow(State(api): State<Api>, Form { reader, body }: Form) -> Response {
     reader.redirect(allowed(&api, &reader, &body).await)
 }
 
 async fn allowed(api: &Api, reader: &Reader, body: &[u8]) -> Result<String, Problem> {
-    reader.check(field(body, "csrf").as_deref())?;
     let given = |name| field(body, name).unwrap_or_default();
     let (repo, number) = (given("repo"), given("number").parse::<u64>().unwrap_or(0));
     let caller = reader.who.clone().asking(Role::Maintainer);

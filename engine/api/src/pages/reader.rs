@@ -3,16 +3,17 @@
 //! Must not answer differently for a page that exists and one that does not before the reader is known.
 
 use axum::{
-    extract::FromRequestParts,
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Request},
     http::{StatusCode, request::Parts},
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use plue_dashboard::{
     shell::{MAX_COUNT, Page, Shell, Viewer},
     sign_in,
 };
 
-use super::{Visitor, html, login, visitor};
+use super::{OwnForm, Visitor, field, html, login, visitor};
 use crate::{
     access::{Principal, Role},
     problem::Problem,
@@ -28,6 +29,12 @@ pub(super) struct Reader {
     pub(super) shell: Shell,
     /// Number of the last event that the page knows of; its answer must not be older.
     pub(super) seen: u64,
+}
+
+/// A form that the reader posted from a page of this session. Any other is refused before its body is read.
+pub(super) struct Form {
+    pub(super) reader: Reader,
+    pub(super) body: Bytes,
 }
 
 // === impl Reader ===
@@ -52,17 +59,6 @@ impl Reader {
     /// Whether the reader has a role in a repository.
     pub(super) fn may(&self, role: Role, repo: Option<&str>) -> bool {
         self.who.role_in(repo).is_some_and(|own| own >= role)
-    }
-
-    /// Lets an action pass whose form carries the session's word.
-    ///
-    /// # Errors
-    /// The form is not one of this session.
-    pub(super) fn check(&self, csrf: Option<&str>) -> Result<(), Problem> {
-        match csrf == Some(session::csrf(&self.secret).as_str()) {
-            true => Ok(()),
-            false => Err(login::foreign_form()),
-        }
     }
 }
 
@@ -100,6 +96,24 @@ impl FromRequestParts<Api> for Reader {
         shell.path = path;
         shell.viewer = Some(viewer(&who, &secret));
         Ok(Self { who, secret, shell, seen: html::seen(&parts.headers) })
+    }
+}
+
+// === impl Form ===
+
+impl FromRequest<Api> for Form {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Response> {
+        let (mut parts, body) = request.into_parts();
+        OwnForm::from_request_parts(&mut parts, api).await?;
+        let reader = Reader::from_request_parts(&mut parts, api).await?;
+        let body = Bytes::from_request(Request::from_parts(parts, body), api).await;
+        let body = body.map_err(IntoResponse::into_response)?;
+        match field(&body, "csrf") == Some(session::csrf(&reader.secret)) {
+            true => Ok(Self { reader, body }),
+            false => Err(html::problem(&login::foreign_form(), &reader.shell)),
+        }
     }
 }
 

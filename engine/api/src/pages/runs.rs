@@ -1,7 +1,6 @@
 //! The list of runs, and actions on several of them.
 
 use axum::{
-    body::Bytes,
     extract::{RawQuery, State},
     response::Response,
 };
@@ -16,7 +15,11 @@ use plue_flow::RunStatus;
 use plue_plan::RunId;
 use plue_store::run::{ListedRun, RunQuery};
 
-use super::{OwnForm, field, login, reader::Reader, values};
+use super::{
+    field, login,
+    reader::{Form, Reader},
+    values,
+};
 use crate::{
     access::Role,
     commands::RetryRequest,
@@ -173,18 +176,12 @@ fn done(query: &str) -> Option<(Tone, String)> {
 }
 
 /// `POST /runs/bulk`
-pub(super) async fn bulk(
-    State(api): State<Api>,
-    _: OwnForm,
-    reader: Reader,
-    body: Bytes,
-) -> Response {
+pub(super) async fn bulk(State(api): State<Api>, Form { reader, body }: Form) -> Response {
     let to = act(&api, &reader, &body).await;
     reader.redirect(to)
 }
 
 async fn act(api: &Api, reader: &Reader, body: &[u8]) -> Result<String, Problem> {
-    reader.check(field(body, "csrf").as_deref())?;
     let action = field(body, "action").unwrap_or_default();
     let caller = reader.who.clone().asking(Role::Writer);
     let runs = values(body, "run");

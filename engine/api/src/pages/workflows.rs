@@ -1,7 +1,6 @@
 //! Workflows of watched repositories: the list, the page of one, and the forms that pause and run one.
 
 use axum::{
-    body::Bytes,
     extract::{RawQuery, State},
     response::Response,
 };
@@ -13,7 +12,11 @@ use plue_dashboard::{
 };
 use plue_store::{repo::pause::PauseScope, run::PastRun};
 
-use super::{OwnForm, field, login, ops::schedules::pause, reader::Reader};
+use super::{
+    field, login,
+    ops::schedules::pause,
+    reader::{Form, Reader},
+};
 use crate::{
     access::Role,
     pauses::{self, PauseTarget},
@@ -100,22 +103,12 @@ pub(super) fn paused_message(query: &[u8]) -> Option<(Tone, String)> {
 }
 
 /// `POST /workflows/pause`
-pub(super) async fn pause_form(
-    State(api): State<Api>,
-    _: OwnForm,
-    reader: Reader,
-    body: Bytes,
-) -> Response {
+pub(super) async fn pause_form(State(api): State<Api>, Form { reader, body }: Form) -> Response {
     reader.redirect(change(&api, &reader, &body, true).await)
 }
 
 /// `POST /workflows/resume`
-pub(super) async fn resume_form(
-    State(api): State<Api>,
-    _: OwnForm,
-    reader: Reader,
-    body: Bytes,
-) -> Response {
+pub(super) async fn resume_form(State(api): State<Api>, Form { reader, body }: Form) -> Response {
     reader.redirect(change(&api, &reader, &body, false).await)
 }
 
@@ -125,7 +118,6 @@ async fn change(
     body: &[u8],
     is_pause: bool,
 ) -> Result<String, Problem> {
-    reader.check(field(body, "csrf").as_deref())?;
     let given = |name| field(body, name).unwrap_or_default();
     let scope = match given("scope").as_str() {
         "workflow" => PauseScope::Workflow,

@@ -124,7 +124,9 @@ async fn links_work_once_and_on_this_machine() {
     );
     assert_eq!(browser.get(&server, "/runs").await.status, 200);
     let again = follow(&server, &mut Browser::default(), &path, "127.0.0.1:1").await;
-    assert_eq!(again.status, 403, "a second time");
+    assert_eq!(again.status, 410, "a second time");
+    let text = again.text();
+    assert!(text.contains("plue serve --open") && !text.contains("higher role"), "{text}");
     let tokens = server.store.tokens().list().await.unwrap();
     assert!(
         tokens.iter().any(|row| row.name == "browser of this machine" && row.expires_at.is_some())
@@ -137,9 +139,9 @@ async fn links_expire() {
     let old = Clock::real().now() - link::LIFETIME - link::LIFETIME;
     let path = link::make(&server.store, &Ids::random(), "/runs", old).await.unwrap();
     let answer = follow(&server, &mut Browser::default(), &path, "127.0.0.1:1").await;
-    assert_eq!(answer.status, 403);
+    assert_eq!(answer.status, 410);
     let guess = format!("{}?once=guess", link::PATH);
-    assert_eq!(follow(&server, &mut Browser::default(), &guess, "127.0.0.1:1").await.status, 403);
+    assert_eq!(follow(&server, &mut Browser::default(), &guess, "127.0.0.1:1").await.status, 410);
 }
 
 #[tokio::test]

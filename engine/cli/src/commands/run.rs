@@ -3,6 +3,7 @@
 mod carried;
 mod in_place;
 mod submit;
+mod web;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -135,6 +136,10 @@ async fn run_planned(
             hash.short()
         ));
     }
+    let web = match args.web {
+        true => Some(web::Web::open(app, engine, &run).await?),
+        false => None,
+    };
     let begin = if args.no_wait || args.no_input { Begin::UntilAsked } else { Begin::Drive };
     let driven = drive(app, engine, &run, begin, secrets);
     let exit = match &todo {
@@ -145,6 +150,9 @@ async fn run_planned(
             exit?
         }
     };
+    if let Some(web) = web.filter(|_| exit != Exit::Interrupted) {
+        web.stay().await;
+    }
     // The run has ended and was shown; what fails here is a line in the log.
     collect_garbage(engine.store(), &wiring::keep(app)?, Clock::real().now()).await;
     if args.output == Format::Table && !engine.store().is_shared() {

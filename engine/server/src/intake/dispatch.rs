@@ -3,9 +3,10 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use plue_api::pauses;
+use plue_api::{pauses, records::report::ReportPull};
 use plue_executor::Engine;
 use plue_forge::{
+    Provider,
     feedback::PlanChange,
     git::{ChangedFiles, CommitId, Mirror, Since},
 };
@@ -370,6 +371,12 @@ impl Dispatch<'_> {
         if awaiting_approval {
             content.notices.push(self.admission.gate.notice(&repo.name, commit.as_str()));
         }
+        let number = context.event.pull_request.as_ref().map(|pull| pull.number);
+        let provider = repo.forge.parse::<Provider>().ok();
+        let page = provider
+            .zip(number)
+            .and_then(|(provider, number)| provider.pull_request_page(&repo.url, number));
+        content.pull = ReportPull::of(&context.event, page);
         let now = self.dispatcher.clock.now();
         put_report(&self.dispatcher.store, (repo, commit), &context.event, content, now).await?;
         Ok(Dispatched {

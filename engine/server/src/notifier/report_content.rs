@@ -2,6 +2,7 @@
 //! against the base.
 
 use jiff::Timestamp;
+use plue_api::records::report::ReportPull;
 use plue_forge::{feedback::PlanChange, git::CommitId};
 use plue_plan::{
     Diagnostic, Event, Plan, RunId,
@@ -22,6 +23,9 @@ pub(crate) struct ReportContent {
     pub(crate) plans: Vec<ReportEntry>,
     /// Remarks for reviewers, under the plans.
     pub(crate) notices: Vec<String>,
+    /// The pull request of the event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pull: Option<ReportPull>,
 }
 
 /// A plan, or an invalid workflow file.
@@ -113,6 +117,7 @@ pub(crate) async fn put_report(
 mod tests {
     use plue_api::records::report::ReportRecord;
     use plue_plan::{Action, Step, action::Bash};
+    use serde_json::json;
 
     use super::*;
 
@@ -121,6 +126,16 @@ mod tests {
         let mut step = Step::new("a", Action::Bash(bash));
         step.options.secrets = secrets.iter().map(|&name| name.to_owned()).collect();
         Plan::new("CI", vec![step])
+    }
+
+    fn pull_event() -> Event {
+        let pull = json!({
+            "number": 7, "title": "Faster", "fork": true,
+            "base": {"ref": "main", "sha": "b0"},
+            "head": {"ref": "quick", "sha": "c0", "repository": "eve/app"},
+        });
+        let event = json!({"type": "pull_request", "actor": "eve", "pull_request": pull});
+        serde_json::from_value(event).unwrap()
     }
 
     #[test]
@@ -149,7 +164,7 @@ mod tests {
         let outcome = DispatchOutcome::Run(RunId::new("r1"));
         let entry = ReportEntry { file: "f".to_owned(), name: "CI".to_owned(), outcome, change };
         let content =
-            ReportContent { is_pull_request: true, plans: vec![entry], notices: Vec::new() };
+            ReportContent { is_pull_request: true, plans: vec![entry], ..ReportContent::default() };
         let text = serde_json::to_string(&content).unwrap();
         assert_eq!(serde_json::from_str::<ReportContent>(&text).unwrap(), content);
     }
@@ -169,10 +184,13 @@ mod tests {
         content.add(entry(DispatchOutcome::AwaitingApproval("h".to_owned()), &changed), &[]);
         content.add(entry(DispatchOutcome::Invalid(Vec::new()), &PlanChange::Unchanged), &[]);
         content.plans.push(removed("f", "Old"));
+        content.pull = ReportPull::of(&pull_event(), None);
         let json = serde_json::to_value(&content).unwrap();
         let read: ReportRecord = serde_json::from_value(json.clone()).unwrap();
         let back = serde_json::to_value(&read).unwrap();
         assert_eq!((&back["plans"], &back["notices"]), (&json["plans"], &json["notices"]));
         assert_eq!(read.plans.len(), 5);
+        let pull = read.pull.unwrap();
+        assert_eq!((pull.title.as_str(), pull.head.as_str()), ("Faster", "eve/app:quick"));
     }
 }

@@ -1,7 +1,6 @@
 //! Tokens: listed, made and revoked by admins of everything.
 
 use axum::{
-    body::Bytes,
     extract::{RawQuery, State},
     response::Response,
 };
@@ -19,7 +18,10 @@ use super::frame;
 use crate::{
     access::Role,
     commands::TokenRequest,
-    pages::{OwnForm, field, html, reader::Reader},
+    pages::{
+        field, html,
+        reader::{Form, Reader},
+    },
     problem::Problem,
     routes::tokens::{make_token, remove_token},
     server::Api,
@@ -69,9 +71,7 @@ fn token(row: TokenRow) -> Token {
 /// `POST /tokens/create`: the page that shows the token, this once.
 pub(in crate::pages) async fn create(
     State(api): State<Api>,
-    _: OwnForm,
-    reader: Reader,
-    body: Bytes,
+    Form { reader, body }: Form,
 ) -> Response {
     match made(&api, &reader, &body).await {
         Ok(fresh) => reader.answer(load(&api, &reader, Some(fresh), None).await),
@@ -84,7 +84,6 @@ pub(in crate::pages) async fn create(
 }
 
 async fn made(api: &Api, reader: &Reader, body: &[u8]) -> Result<String, Problem> {
-    reader.check(field(body, "csrf").as_deref())?;
     frame(reader, Tab::Tokens)?;
     let given = |name| field(body, name).filter(|text: &String| !text.trim().is_empty());
     let role = given("role").unwrap_or_default().parse().map_err(Problem::bad_request)?;
@@ -103,15 +102,12 @@ async fn made(api: &Api, reader: &Reader, body: &[u8]) -> Result<String, Problem
 /// `POST /tokens/remove`
 pub(in crate::pages) async fn remove(
     State(api): State<Api>,
-    _: OwnForm,
-    reader: Reader,
-    body: Bytes,
+    Form { reader, body }: Form,
 ) -> Response {
     reader.redirect(removed(&api, &reader, &body).await)
 }
 
 async fn removed(api: &Api, reader: &Reader, body: &[u8]) -> Result<String, Problem> {
-    reader.check(field(body, "csrf").as_deref())?;
     frame(reader, Tab::Tokens)?;
     remove_token(api, &reader.who, &field(body, "token").unwrap_or_default()).await?;
     Ok("/tokens?done=1".to_owned())

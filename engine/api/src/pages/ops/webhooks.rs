@@ -1,7 +1,6 @@
 //! Deliveries of forges and messages to others, with the forms that work on one again.
 
 use axum::{
-    body::Bytes,
     extract::{Path, RawQuery, State},
     response::Response,
 };
@@ -24,7 +23,10 @@ use super::frame;
 use crate::{
     access::{Principal, Role},
     deliveries,
-    pages::{OwnForm, field, reader::Reader},
+    pages::{
+        field,
+        reader::{Form, Reader},
+    },
     problem::Problem,
     records::resources::{DeliveryRecord, DispatchRecord},
     routes::{
@@ -167,15 +169,12 @@ fn webhook(row: WebhookRow) -> Outgoing {
 /// `POST /webhooks/redeliver`
 pub(in crate::pages) async fn redeliver(
     State(api): State<Api>,
-    _: OwnForm,
-    reader: Reader,
-    body: Bytes,
+    Form { reader, body }: Form,
 ) -> Response {
     reader.redirect(retried(&api, &reader, &body).await)
 }
 
 async fn retried(api: &Api, reader: &Reader, body: &[u8]) -> Result<String, Problem> {
-    reader.check(field(body, "csrf").as_deref())?;
     let repo = field(body, "repo").unwrap_or_default();
     let delivery = field(body, "delivery").unwrap_or_default();
     let caller = reader.who.clone().asking(Role::Writer);
@@ -249,10 +248,8 @@ fn message(row: DeliveryRow) -> Message {
 /// `POST /webhooks/out/ID/ACTION`
 pub(in crate::pages) async fn act(
     State(api): State<Api>,
-    _: OwnForm,
-    reader: Reader,
     Path((id, action)): Path<(String, String)>,
-    body: Bytes,
+    Form { reader, body }: Form,
 ) -> Response {
     reader.redirect(acted(&api, &reader, &id, &action, &body).await)
 }
@@ -264,7 +261,6 @@ async fn acted(
     action: &str,
     body: &[u8],
 ) -> Result<String, Problem> {
-    reader.check(field(body, "csrf").as_deref())?;
     let what = match action {
         "replay" => Again::Message(field(body, "message").unwrap_or_default()),
         "test" => Again::Ping,

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use axum::{
-    body::Bytes,
     extract::{Path, RawQuery, State},
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
@@ -29,7 +28,11 @@ use crate::{
     access::Role,
     commands::RunRequest,
     extract::repo_of,
-    pages::{OwnForm, field, html, ops::schedules::pause, reader::Reader},
+    pages::{
+        field, html,
+        ops::schedules::pause,
+        reader::{Form, Reader},
+    },
     pauses::in_force,
     problem::Problem,
     records::workflow::PauseRecord,
@@ -233,10 +236,8 @@ pub(in crate::pages) async fn picture(
 /// `POST /workflows/REPOSITORY/WORKFLOW/run`
 pub(in crate::pages) async fn run(
     State(api): State<Api>,
-    _: OwnForm,
-    reader: Reader,
     Path(at): Path<At>,
-    body: Bytes,
+    Form { reader, body }: Form,
 ) -> Response {
     let problem = match started(&api, &reader, &at, &body).await {
         Ok(to) => return html::see(&to, &reader.shell),
@@ -263,7 +264,6 @@ pub(in crate::pages) async fn run(
 }
 
 async fn started(api: &Api, reader: &Reader, at: &At, body: &[u8]) -> Result<String, Problem> {
-    reader.check(field(body, "csrf").as_deref())?;
     let Found { row, plan } = find(api, reader, at).await?;
     let fields = Field::of_inputs(&inputs(&plan));
     let rev = field(body, "rev").map(|rev| rev.trim().to_owned()).filter(|rev| !rev.is_empty());

@@ -8,7 +8,7 @@ use plue_runtime::Ids;
 use serde_json::Value as Json;
 
 use crate::{
-    app::App, args::RunArgs, attach::AttachedRun, connect::Connection, exit::Exit,
+    app::App, args::RunArgs, attach::AttachedRun, browser, connect::Connection, exit::Exit,
     failure::Failure, follow::Until, output, terminal::Style,
 };
 
@@ -40,6 +40,11 @@ pub(super) async fn submit(
     if app.verbosity >= 0 {
         let word = app.stderr.paint(Style::Bold, "run").to_string();
         output::report(&format!("{word} {} · plan {} · run {}", run.workflow, run.plan, run.id));
+    }
+    if args.web
+        && let Some(server) = &app.loaded.config.server
+    {
+        browser::show(app, &format!("{}/runs/{}", server.trim_end_matches('/'), run.id));
     }
     let until = if args.no_wait || args.no_input { Until::Asked } else { Until::End };
     let attached = AttachedRun::new(app, connection, &run.id).await?;
