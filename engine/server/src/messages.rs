@@ -153,7 +153,7 @@ mod tests {
         for topic in ["", "a\nb", &"x".repeat(MAX_TOPIC + 1)] {
             assert!(refusal(topic, Json::Null, "k").contains("a topic is"), "{topic:?}");
         }
-        assert!(refusal("webhook:deploy", Json::Null, "k").contains("only webhooks"));
+        assert!(refusal("webhook:deploy", Json::Null, "k").contains("reserved for webhooks"));
         assert!(refusal("t", json!("x".repeat(MAX_DATA_BYTES)), "k").contains("more than"));
         assert!(refusal("t", Json::Null, "").contains("the id"));
         assert!(refusal("t", Json::Null, &"k".repeat(MAX_ID + 1)).contains("the id"));
