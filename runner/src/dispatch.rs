@@ -8,6 +8,7 @@ mod execution;
 mod interpreter;
 mod lifecycle;
 mod link;
+mod moving;
 mod owned;
 mod processes;
 mod reaping;
@@ -243,7 +244,10 @@ impl<D: Dial + Clone + 'static> Runner<D> {
             Wake::Link(LinkEvent::Turned(Ok(Turn::Written))) | Wake::Ignored | Wake::Time => {}
             Wake::Report(report) => self.note(report)?,
             Wake::Asked(request) => self.ask(request)?,
-            Wake::Child => self.processes.reap(),
+            Wake::Child => {
+                self.processes.reap();
+                self.finish_leaving()?;
+            }
             Wake::Forked(ended) => self.processes.note_forked(ended),
             Wake::Terminate => self.terminate()?,
         }
@@ -300,6 +304,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
 
     /// Looks at the deadlines.
     fn tick(&mut self) -> Result<(), Error> {
+        self.finish_leaving()?;
         for owned in self.attempts.values_mut() {
             // A verdict usually comes within a commit; a result that waits longer goes to disk.
             if owned.ended_at().is_some_and(|at| self.clock.elapsed(at) >= BUSY_TICK) {

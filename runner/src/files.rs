@@ -3,13 +3,20 @@
 //! Must not follow a symbolic link that a step made, nor wait for the other end of a pipe.
 
 use std::{
+    ffi::OsString,
     fs::{self, File, OpenOptions},
     io::{self, Read as _},
-    os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _},
-    path::Path,
+    os::unix::{
+        ffi::OsStringExt as _,
+        fs::{FileTypeExt as _, OpenOptionsExt as _},
+    },
+    path::{Path, PathBuf},
 };
 
 use rustix::fs::OFlags;
+
+/// The field of mountinfo with the mount point, counted from 0.
+const MOUNT_POINT: usize = 4;
 
 /// Opens a regular file.
 ///
@@ -99,9 +106,85 @@ fn bytes(file: File, limit: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Removes everything in a folder but these paths and the folders above them; `false` if something else
+/// remains. Nothing below a kept path is looked at: it may be a mount of other files.
+pub(crate) fn empty(folder: &Path, kept: &[PathBuf]) -> bool {
+    let Ok(entries) = fs::read_dir(folder) else { return false };
+    let mut entries = entries.flatten();
+    entries.all(|entry| {
+        let path = entry.path();
+        if kept.contains(&path) {
+            return true;
+        }
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if is_folder && kept.iter().any(|kept| kept.starts_with(&path)) {
+            return empty(&path, kept);
+        }
+        let removed = if is_folder { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+        removed.is_ok()
+    })
+}
+
+/// The mount points of this process.
+///
+/// # Errors
+/// They cannot be read.
+pub(crate) fn mount_points() -> io::Result<Vec<PathBuf>> {
+    let text = fs::read("/proc/self/mountinfo")?;
+    let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let points = lines.map(|line| {
+        let field = line.split(|byte| *byte == b' ').nth(MOUNT_POINT);
+        let field = field.ok_or_else(|| io::Error::other("a mount has no mount point"))?;
+        Ok(PathBuf::from(OsString::from_vec(unescaped(field))))
+    });
+    points.collect()
+}
+
+/// A field of mountinfo, in which `\040` is a space.
+fn unescaped(field: &[u8]) -> Vec<u8> {
+    let (mut text, mut rest) = (Vec::with_capacity(field.len()), field);
+    while let Some((first, after)) = rest.split_first() {
+        let octal = after.first_chunk::<3>().filter(|_| *first == b'\\');
+        let octal = octal.and_then(|digits| std::str::from_utf8(digits).ok());
+        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) => {
+                text.push(byte);
+                rest = after.get(3..).unwrap_or_default();
+            }
+            None => {
+                text.push(*first);
+                rest = after;
+            }
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn kept_paths_survive_the_emptying() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["state/runners/mounted", "state/other", "build"] {
+            fs::create_dir_all(at(name)).unwrap();
+            fs::write(at(name).join("file"), "").unwrap();
+        }
+        std::os::unix::fs::symlink(at("state"), at("link")).unwrap();
+        assert!(empty(folder.path(), &[at("state/runners/mounted"), at("absent")]));
+        assert!(at("state/runners/mounted/file").exists());
+        let left = |path: PathBuf| fs::read_dir(path).unwrap().count();
+        assert_eq!((left(at("")), left(at("state")), left(at("state/runners"))), (1, 1, 1));
+        assert!(!empty(&at("absent"), &[]));
+    }
+
+    #[test]
+    fn mount_points_are_unescaped() {
+        assert_eq!(unescaped(br"/a\040b\134c"), br"/a b\c");
+        assert!(mount_points().unwrap().contains(&PathBuf::from("/")));
+    }
 
     #[test]
     fn only_regular_files_are_opened() {

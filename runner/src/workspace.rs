@@ -133,6 +133,21 @@ impl Workspace {
         Ok(path)
     }
 
+    /// Makes another folder the working directory of the steps.
+    ///
+    /// # Errors
+    /// [`Error::State`] if it is missing.
+    pub(crate) fn enter(&mut self, root: &Path) -> Result<(), Error> {
+        self.root = fs::canonicalize(root).map_err(Error::state(root))?;
+        Ok(())
+    }
+
+    /// Deletes everything in the folder of the attempts' files; `false` if something remains.
+    pub(crate) fn forget_attempts(&mut self) -> bool {
+        self.events.clear();
+        files::empty(&self.folder, &[])
+    }
+
     /// Deletes files of attempts that no longer exist.
     pub(crate) fn sweep(&self, held: &[Claim]) {
         let Ok(entries) = fs::read_dir(&self.folder) else {

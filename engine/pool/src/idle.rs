@@ -1,8 +1,9 @@
-//! Idle runners: parked between two runs of one workspace, or started before there is a run.
+//! Idle runners: parked between two runs of one workspace or, on a server, of one repository; or started
+//! before there is a run.
 //!
 //! The store decides which run owns a runner: it is bound to the next run before it gets any work.
 //! A supervised runner has a file lock that ends with this process, so that runners of a dead
-//! engine are found and ended. Must not hand a runner to another workspace.
+//! engine are found and ended. Must not hand a runner to another workspace, unless it can move.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -56,10 +57,20 @@ impl Idle {
         self.parked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self, workspace: &Path) -> Option<Parked> {
+    /// Whether runners may be idle between runs.
+    pub(crate) fn has_room_at_all(&self) -> bool {
+        self.room > 0
+    }
+
+    /// A runner for the workspace; a movable one has to enter it.
+    fn take(&self, work_dir: WorkDir<'_>) -> Option<Parked> {
         let mut parked = self.lock();
+        let fits = |one: &Parked| match &one.lease.moves {
+            Some(moves) => work_dir.scope == Some(&moves.scope),
+            None => one.workspace == work_dir.workspace,
+        };
         // The last parked is the warmest.
-        let at = parked.iter().rposition(|one| one.workspace == workspace)?;
+        let at = parked.iter().rposition(fits)?;
         Some(parked.swap_remove(at))
     }
 }
@@ -80,35 +91,47 @@ impl LocalPool {
     /// # Errors
     /// The runner's row cannot be stored.
     pub async fn warm(&self, workspace: &Path, ids: &Ids, python: bool) -> Result<(), Error> {
-        let work_dir = WorkDir { workspace, untrusted: false };
+        let work_dir = WorkDir { workspace, untrusted: false, scope: None };
         let lease = self.start(None, work_dir, python, ids).await?;
         self.idle.lock().push(Parked { workspace: workspace.to_owned(), lease, group: None });
         Ok(())
     }
 
-    /// Parks the runner of a finished run. Returns the lease if it cannot be parked: there is no
-    /// room, it has no session, or the run was untrusted.
+    /// Parks the runner of a finished run; a movable one leaves the workspace first. Returns the lease if
+    /// it cannot be parked: there is no room, it has no session, something of the run is left, or the run
+    /// was untrusted.
     #[must_use = "a lease that comes back is to be released"]
-    pub fn park(&self, mut lease: Lease, run: &RunId, workspace: &Path) -> Option<Lease> {
-        let mut parked = self.idle.lock();
+    pub async fn park(&self, mut lease: Lease, run: &RunId, workspace: &Path) -> Option<Lease> {
         let usable = !lease.is_for_one_run() && lease.is_quiet() && lease.session().is_some();
-        if parked.len() >= self.idle.room || !usable {
+        if !usable || self.idle.lock().len() >= self.idle.room {
+            return Some(lease);
+        }
+        if lease.moves.is_some() && !lease.leave(self.clock).await {
+            return Some(lease);
+        }
+        let mut parked = self.idle.lock();
+        if parked.len() >= self.idle.room {
             return Some(lease);
         }
         parked.push(Parked { workspace: workspace.to_owned(), lease, group: Some(run.clone()) });
         None
     }
 
-    /// An idle runner of this workspace, after binding it to the run.
+    /// An idle runner for this workspace, after binding it to the run.
     pub(crate) async fn take_idle(
         &self,
         run: &RunId,
-        workspace: &Path,
+        work_dir: WorkDir<'_>,
     ) -> Result<Option<Lease>, Error> {
-        while let Some(Parked { mut lease, group, .. }) = self.idle.take(workspace) {
+        while let Some(Parked { mut lease, group, .. }) = self.idle.take(work_dir) {
             let usable = lease.is_quiet();
             if usable && self.store.runners().bind(&lease.runner, group.as_ref(), run).await? {
-                return Ok(Some(lease));
+                match lease.enter(work_dir.workspace).await {
+                    Ok(()) => return Ok(Some(lease)),
+                    Err(error) => {
+                        tracing::warn!(runner = %lease.runner, %error, "failed to move an idle runner; starting another one");
+                    }
+                }
             }
             self.end(lease).await?;
         }

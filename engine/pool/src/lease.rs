@@ -5,12 +5,12 @@ use plue_plan::RunnerId;
 use plue_wire::eval::Bytes;
 use plue_wire::outputs::OutputSpec;
 use plue_wire::runner::{
-    AgentOrder, Assign, AttemptEvent, AttemptResult, Claim, ResultVerdict, ToolResult,
-    WorkspaceSpec,
+    AgentOrder, Assign, AttemptEvent, AttemptResult, Claim, ResultVerdict, RunnerWorkspace,
+    ToolResult, WorkspaceSpec,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use crate::error::Error;
+use crate::{error::Error, moves::Moves};
 
 /// Commands in flight to one runner.
 pub(crate) const COMMAND_QUEUE: usize = 1_024;
@@ -100,6 +100,11 @@ pub enum Command {
         /// The run's decision about the result.
         verdict: ResultVerdict,
     },
+    /// The run is over: the runner ends its processes, empties these folders, and answers whether
+    /// nothing is left. Dropped without an answer in a stale session.
+    Leave(Vec<String>, oneshot::Sender<bool>),
+    /// The workspace of the next run.
+    Enter(RunnerWorkspace),
     /// The run is over: stop the runner.
     Release,
     /// The engine stops driving the run; the runner stays, with its attempts and their events.
@@ -127,6 +132,8 @@ pub struct Lease {
     epoch: u64,
     /// The runner serves this run and no other.
     single_use: bool,
+    /// The way to other workspaces, if it has one.
+    pub(crate) moves: Option<Moves>,
     commands: mpsc::Sender<Tagged>,
     events: mpsc::Receiver<PoolEvent>,
 }
@@ -139,12 +146,22 @@ impl Lease {
         commands: mpsc::Sender<Tagged>,
         events: mpsc::Receiver<PoolEvent>,
     ) -> Self {
-        Self { runner, epoch: 0, single_use: false, commands, events }
+        Self { runner, epoch: 0, single_use: false, moves: None, commands, events }
     }
 
     /// The same for a runner that serves one run and no other.
     pub(crate) fn for_one_run(self) -> Self {
         Self { single_use: true, ..self }
+    }
+
+    /// The same for a runner that can move to other workspaces.
+    pub(crate) fn movable(self, moves: Option<Moves>) -> Self {
+        Self { moves, ..self }
+    }
+
+    /// The same for a runner that an earlier engine started: one that can move ends with its run.
+    pub(crate) fn adopted(self) -> Self {
+        Self { single_use: self.single_use || self.moves.is_some(), ..self }
     }
 
     /// Whether the runner serves one run and no other.

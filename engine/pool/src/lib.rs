@@ -12,6 +12,7 @@ pub mod fleet;
 mod idle;
 pub mod lease;
 pub mod local;
+mod moves;
 mod orphans;
 pub mod sandbox;
 mod session;

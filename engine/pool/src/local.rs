@@ -53,6 +53,9 @@ pub struct WorkDir<'a> {
     pub workspace: &'a Path,
     /// The steps are untrusted: they run in a sandbox, or not at all.
     pub untrusted: bool,
+    /// The repository of the run: idle runners go from one of its workspaces to another; `None`: they do
+    /// not.
+    pub scope: Option<&'a str>,
 }
 
 /// Starts and adopts local runners. Cheap to clone.
@@ -207,7 +210,7 @@ impl LocalPool {
     /// The reason that a run of an own commit must wait here; `None`: it need not. Tries the
     /// sandbox, unless a try has succeeded before.
     pub async fn missing_isolation(&self, workspace: &Path) -> Option<String> {
-        if !self.requires_sandbox_for(WorkDir { workspace, untrusted: false }) {
+        if !self.requires_sandbox_for(WorkDir { workspace, untrusted: false, scope: None }) {
             return None;
         }
         match self.own_isolation().await {
@@ -258,13 +261,14 @@ impl LocalPool {
             let sandbox = self.sandbox_of(&runner, SandboxDirs::trust(&directory), work_dir)?;
             // Across engines the token is a file that only this user reads; see docs/decisions/0006.
             let token = read_token(&directory)?;
-            return self.supervise(RunnerStart { runner, token, work_dir, python: false }, sandbox);
+            let start = RunnerStart { runner, token, work_dir, python: false };
+            return self.supervise(start, sandbox).map(Lease::adopted);
         }
         if work_dir.untrusted {
             // Never shared with another run.
             return self.start(Some(run), work_dir, false, ids).await;
         }
-        match self.take_idle(run, work_dir.workspace).await? {
+        match self.take_idle(run, work_dir).await? {
             Some(lease) => Ok(lease),
             None => self.start(Some(run), work_dir, false, ids).await,
         }
@@ -287,6 +291,9 @@ impl LocalPool {
         let hash = hex::encode(Sha256::digest(token.as_bytes()));
         self.store.runners().register(&runner, pool, &hash, run, self.clock.now()).await?;
         prepare(&self.options.directory.join(runner.as_str()), &token)?;
+        if sandbox.is_some() && self.can_move(work_dir) {
+            self.move_in(&runner, work_dir.workspace);
+        }
         self.supervise(RunnerStart { runner, token, work_dir, python }, sandbox)
     }
 
@@ -355,10 +362,15 @@ impl LocalPool {
         let directory = self.options.directory.join(runner.as_str());
         let failed = |source| Error::Prepare { path: directory.clone(), source };
         let dirs = sandbox.map(|sandbox| {
-            let dirs = sandbox.dirs(&directory, work_dir.workspace);
-            dirs.map(|dirs| (sandbox, dirs))
+            let mut dirs = sandbox.dirs(&directory, work_dir.workspace)?;
+            // Its engine died before it had moved the workspace of the next run in.
+            if dirs.places().is_some() && !dirs.has_files() {
+                dirs.enter(work_dir.workspace)?;
+            }
+            Ok((sandbox, dirs))
         });
         let dirs = dirs.transpose().map_err(failed)?;
+        let moves = self.moves(work_dir, dirs.as_ref());
         let led = idle::lead(&directory)?;
         let (command_sender, commands) = mpsc::channel(COMMAND_QUEUE);
         let (events, event_receiver) = mpsc::channel(EVENT_QUEUE);
@@ -375,6 +387,7 @@ impl LocalPool {
             runner: runner.clone(),
             token,
             workspace: work_dir.workspace.to_owned(),
+            place: moves.as_ref().map(|moves| moves.place(work_dir.workspace)),
             dirs,
             python,
             directory,
@@ -384,7 +397,7 @@ impl LocalPool {
             _led: led,
         };
         self.tasks.spawn("runner", supervisor.run());
-        let lease = Lease::new(runner, command_sender, event_receiver);
+        let lease = Lease::new(runner, command_sender, event_receiver).movable(moves);
         Ok(if work_dir.untrusted { lease.for_one_run() } else { lease })
     }
 
@@ -395,7 +408,7 @@ impl LocalPool {
             Some(dial) => dial.discard(runner),
             None => orphans::end(&directory, &self.clock).await,
         }
-        let _may_be_gone = std::fs::remove_dir_all(&directory);
+        self.remove_directory(runner);
     }
 }
 

@@ -9,6 +9,7 @@ mod arguments;
 mod dirs;
 mod options;
 mod ownership;
+mod places;
 
 use std::{
     ffi::OsString,
@@ -27,6 +28,7 @@ use tokio::{process::Command, sync::OnceCell};
 pub(crate) use dirs::SandboxDirs;
 pub use options::{Local, RequiredFor, Untrusted};
 pub(crate) use options::{Rules, Trust};
+pub(crate) use places::Places;
 
 /// Time limit of a try. Making and removing network namespaces waits for others on a busy machine.
 const TRY_WITHIN: Duration = Duration::from_secs(60);
@@ -35,6 +37,8 @@ const MAX_MESSAGE_CHARS: usize = 300;
 /// Folders in which programs are searched: the PATH of the server's user does not count.
 const FOLDERS: [&str; 4] = ["/usr/bin", "/usr/local/bin", "/bin", "/run/current-system/sw/bin"];
 
+/// Writable folders of a sandbox in addition to workspace and home.
+const SCRATCH: [&str; 2] = ["/tmp", "/dev/shm"];
 /// Arguments of a runner that only tries its sandbox.
 const TRY: &[&str] =
     &["--connect", "unix:/", "--runner", "try", "--workspace", "/", "--state", "/", "--try"];
@@ -144,6 +148,13 @@ impl Sandbox {
     /// They cannot be made.
     pub(crate) fn dirs(&self, directory: &Path, workspace: &Path) -> io::Result<SandboxDirs> {
         SandboxDirs::new(directory, workspace, &self.rules)
+    }
+
+    /// Folders that hold what steps leave behind, as they see them.
+    pub(crate) fn scratch(&self) -> Vec<String> {
+        let home =
+            self.rules.has_own_home().then(|| self.rules.home_inside().display().to_string());
+        [SCRATCH.map(str::to_owned).to_vec(), home.into_iter().collect()].concat()
     }
 
     /// Arguments with which the runner restricts itself and its steps.

@@ -17,15 +17,16 @@ use plue_wire::{
     decode,
     runner::{
         AGENT_PROTOCOL, CancelMode, Claim, CloseCode, FromRunner, HEARTBEAT_MS, Hello,
-        MASKS_PROTOCOL, MAX_FRAME_BYTES, OLDEST_PROTOCOL, OUTPUTS_PROTOCOL, PROTOCOL,
-        RULES_PROTOCOL, ResultVerdict, ResumeVerdict, ShutdownWhen, ToRunner, Verdict, Welcome,
+        MASKS_PROTOCOL, MAX_FRAME_BYTES, MOVES_PROTOCOL, OLDEST_PROTOCOL, OUTPUTS_PROTOCOL,
+        PROTOCOL, RULES_PROTOCOL, ResultVerdict, ResumeVerdict, RunnerWorkspace, ShutdownWhen,
+        ToRunner, Verdict, Welcome,
     },
 };
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
-    sync::mpsc,
+    sync::{mpsc, oneshot},
 };
 use tokio_util::{
     bytes::BytesMut,
@@ -101,6 +102,7 @@ pub(crate) struct Session<'a> {
     outgoing: VecDeque<PoolEvent>,
     /// The protocol version of the runner.
     protocol: u32,
+    moving: Moving,
     /// Time at which the runner was ordered to leave, by [`Command::Release`] or the end of the
     /// lease.
     released: Option<Mark>,
@@ -126,6 +128,15 @@ pub(crate) fn frames<R: AsyncRead>(read: R, cap: usize) -> Frames<R> {
     FramedRead::new(read, codec)
 }
 
+/// The moves of the runner between workspaces.
+struct Moving {
+    limits: RunLimits,
+    /// Waits for the runner to report that it has left its run.
+    leaving: Option<oneshot::Sender<bool>>,
+    /// The workspace of a runner that can move.
+    place: Option<RunnerWorkspace>,
+}
+
 // === impl Session ===
 
 impl<'a> Session<'a> {
@@ -146,6 +157,7 @@ impl<'a> Session<'a> {
             out: BytesMut::new(),
             outgoing: VecDeque::new(),
             protocol: 0,
+            moving: Moving { limits, leaving: None, place: None },
             released: None,
             remote: RemoteSession::default(),
         }
@@ -154,6 +166,16 @@ impl<'a> Session<'a> {
     /// Whether the greeting went well.
     pub(crate) fn was_ready(&self) -> bool {
         self.events.epoch() > 0
+    }
+
+    /// The same with the workspace of a runner that can move.
+    pub(crate) fn at(self, place: Option<RunnerWorkspace>) -> Self {
+        Self { moving: Moving { place, ..self.moving }, ..self }
+    }
+
+    /// The workspace of a runner that can move.
+    pub(crate) fn place(self) -> Option<RunnerWorkspace> {
+        self.moving.place
     }
 
     /// Serves the connection until it ends.
@@ -310,6 +332,10 @@ impl<'a> Session<'a> {
         if !self.store.runners().ready(self.runner, epoch, self.clock.now()).await? {
             return Err(Error::Protocol("a newer session took over".to_owned()));
         }
+        // The message that named it may have been lost with an earlier session.
+        if let Some(place) = self.moving.place.clone().filter(|_| self.protocol >= MOVES_PROTOCOL) {
+            self.send(&ToRunner::Enter(place))?;
+        }
         self.events.open(epoch);
         self.begin(epoch, owned)
     }
@@ -356,6 +382,7 @@ impl<'a> Session<'a> {
                 | Command::Assign(_)
                 | Command::Agent(..)
                 | Command::Stop { .. }
+                | Command::Leave(..)
                 | Command::Verdict { .. },
             ) if is_stale => {
                 return Ok(false);
@@ -390,6 +417,21 @@ impl<'a> Session<'a> {
             Some(Command::Verdict { claim, verdict }) => {
                 self.events.judged(&claim);
                 ToRunner::ResultAck(claim, verdict)
+            }
+            Some(Command::Leave(_, answer)) if self.protocol < MOVES_PROTOCOL => {
+                let _not_awaited = answer.send(false);
+                return Ok(false);
+            }
+            Some(Command::Leave(folders, answer)) => {
+                self.moving.leaving = Some(answer);
+                ToRunner::Leave(folders)
+            }
+            Some(Command::Enter(place)) => {
+                // Content of the last run does not count for the next one.
+                let Self { store, clock, runner, moving: Moving { limits, .. }, .. } = *self;
+                self.content = ContentService::new(store, clock, runner, limits);
+                self.moving.place = Some(place.clone());
+                ToRunner::Enter(place)
             }
             Some(Command::Release) | None => {
                 self.released = Some(self.clock.mark());
@@ -430,6 +472,11 @@ impl<'a> Session<'a> {
             FromRunner::Workspace(report) => self.prepared(report)?,
             FromRunner::Draining(..) => self.remote.drain(),
             FromRunner::Accept(_) => {}
+            FromRunner::Left(is_clean) => {
+                if let Some(answer) = self.moving.leaving.take() {
+                    let _not_awaited = answer.send(is_clean);
+                }
+            }
             message @ (FromRunner::Hello(_) | FromRunner::Ready) => {
                 return Err(Error::Protocol(format!("unexpected {}", name(&message))));
             }

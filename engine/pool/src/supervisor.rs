@@ -7,8 +7,7 @@ use std::{ffi::OsString, io, path::Path, path::PathBuf, process::Stdio, time::Du
 
 use plue_plan::RunnerId;
 use plue_runtime::Clock;
-use plue_wire::environment::is_usual;
-use sha2::{Digest as _, Sha256};
+use plue_wire::{environment::is_usual, runner::RunnerWorkspace};
 use tokio::{
     io::AsyncWriteExt as _,
     net::{UnixListener, UnixStream},
@@ -20,7 +19,7 @@ use crate::{
     error::Error,
     lease::{Command, PoolEvent, Tagged},
     local::LocalPool,
-    orphans,
+    moves, orphans,
     sandbox::{Sandbox, SandboxDirs},
     session::{Connection, Credential, Session, SessionEnd},
 };
@@ -43,6 +42,8 @@ pub(crate) struct Supervisor {
     pub(crate) runner: RunnerId,
     pub(crate) token: String,
     pub(crate) workspace: PathBuf,
+    /// The workspace of a runner that can move.
+    pub(crate) place: Option<RunnerWorkspace>,
     /// Its sandbox, if it has one.
     pub(crate) dirs: Option<(Sandbox, SandboxDirs)>,
     /// Python steps are likely.
@@ -82,7 +83,7 @@ impl Supervisor {
                 if !self.left_in_order {
                     orphans::end(&self.directory, &self.pool.clock).await;
                 }
-                let _may_be_gone = std::fs::remove_dir_all(&self.directory);
+                self.pool.remove_directory(&self.runner);
                 let _lease_gone = self.events.send(PoolEvent::Gone { reason }).await;
             }
             Ok(SessionEnd::Detached | SessionEnd::Disconnected) => {}
@@ -117,12 +118,14 @@ impl Supervisor {
             let LocalPool { store, clock, limits, .. } = &self.pool;
             let credential = Credential::Token(&self.token);
             let (read, write) = stream.into_split();
-            let mut session = Session::new(store, clock, &self.runner, credential, *limits);
+            let session = Session::new(store, clock, &self.runner, credential, *limits);
+            let mut session = session.at(self.place.clone());
             let end =
                 session.serve(Connection::new(read, write), &self.events, &mut self.commands).await;
             if session.was_ready() {
                 deaths = 0;
             }
+            self.place = session.place();
             match end {
                 Ok(SessionEnd::Disconnected) => {}
                 Ok(SessionEnd::Detached) => return Ok(SessionEnd::Detached),
@@ -179,7 +182,9 @@ impl Supervisor {
                         return Ok(Arrival::Left(SessionEnd::Released));
                     }
                     Some(Command::Detach) => return Ok(Arrival::Left(SessionEnd::Detached)),
-                    Some(Command::Mask(_) | Command::Outputs(..) | Command::Assign(_) | Command::Agent(..) | Command::Stop { .. } | Command::Verdict { .. } | Command::Workspace(_) | Command::Redirect(_)) => {}
+                    // The next session names it.
+                    Some(Command::Enter(place)) => self.place = Some(place),
+                    Some(Command::Mask(_) | Command::Outputs(..) | Command::Assign(_) | Command::Agent(..) | Command::Stop { .. } | Command::Verdict { .. } | Command::Workspace(_) | Command::Redirect(_) | Command::Leave(..)) => {}
                 },
             }
         }
@@ -218,15 +223,18 @@ impl Supervisor {
                 let mut command = Process::new(path);
                 // A step may be this user's process and could read the environment of its runner.
                 command.env_clear().envs(self.pool.environment.iter().cloned());
-                command.args(self.arguments(&self.workspace, &self.index())).stdout(Stdio::null());
+                let workspace = self.workspace();
+                let index = moves::index(&self.pool.state(), workspace);
+                command.args(self.arguments(workspace, &index)).stdout(Stdio::null());
                 command
             }
             Some((sandbox, dirs)) => {
                 // The outermost process has the lock that otherwise the runner has: no process
                 // inside can release or take it.
                 let lock = hold(&self.directory).map_err(failed)?;
+                let dirs = dirs.at(self.place.as_ref());
                 let arguments = self.arguments(dirs.workspace(), &dirs.index());
-                sandbox.start(dirs, &arguments, lock).map_err(Error::NotIsolated)?
+                sandbox.start(&dirs, &arguments, lock).map_err(Error::NotIsolated)?
             }
         };
         command.stdin(Stdio::piped()).stderr(log).process_group(0);
@@ -259,13 +267,9 @@ impl Supervisor {
         arguments
     }
 
-    /// The index of the workspace, shared by every runner that works in it.
-    fn index(&self) -> PathBuf {
-        use std::os::unix::ffi::OsStrExt as _;
-        let name = hex::encode(Sha256::digest(self.workspace.as_os_str().as_bytes()));
-        let runners = &self.pool.options.directory;
-        let state = runners.parent().unwrap_or(runners);
-        state.join("workspaces").join(format!("{name}.index"))
+    /// The current workspace of a runner without a sandbox.
+    fn workspace(&self) -> &Path {
+        self.place.as_ref().map_or(&self.workspace, |place| Path::new(&place.workspace))
     }
 
     fn last_words(&self) -> String {

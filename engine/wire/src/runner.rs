@@ -1,4 +1,4 @@
-//! Engine ↔ runner, protocol v8 (`docs/reference/runner-protocol.md`): the runner dials out, the engine
+//! Engine ↔ runner, protocol v9 (`docs/reference/runner-protocol.md`): the runner dials out, the engine
 //! assigns attempts under a fence, the runner streams events under one contiguous sequence per
 //! attempt and the engine acknowledges them after commit.
 //!
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Version of this protocol.
-pub const PROTOCOL: u32 = 8;
+pub const PROTOCOL: u32 = 9;
 /// The first version with [`ToRunner::Outputs`] and questions. A runner of version 1 stores no
 /// outputs.
 pub const OUTPUTS_PROTOCOL: u32 = 2;
@@ -30,6 +30,8 @@ pub const MCP_PROTOCOL: u32 = 7;
 /// The first version with [`ToRunner::Workspace`] and [`ToRunner::Redirect`]: that of every runner of
 /// another machine.
 pub const REMOTE_PROTOCOL: u32 = 8;
+/// The first version with [`ToRunner::Leave`] and [`ToRunner::Enter`].
+pub const MOVES_PROTOCOL: u32 = 9;
 /// The oldest version that an engine serves.
 pub const OLDEST_PROTOCOL: u32 = 1;
 /// Bytes of one frame in either direction.
@@ -91,6 +93,8 @@ pub enum FromRunner {
     Ask(Question),
     /// Answer to [`ToRunner::Workspace`], in every session that asks. Since version 8.
     Workspace(WorkspaceReport),
+    /// Answer to [`ToRunner::Leave`]: whether nothing of the run is left. Since version 9.
+    Left(bool),
 }
 
 /// A message of the engine to the runner.
@@ -129,6 +133,11 @@ pub enum ToRunner {
     Workspace(WorkspaceSpec),
     /// Another engine serves this runner now: connect again. The reason is for people. Since version 8.
     Redirect(String),
+    /// The run is over: end its processes, forget its secrets and files, and empty these folders of a
+    /// sandboxed runner. Since version 9.
+    Leave(Vec<String>),
+    /// The workspace of the attempts that follow. Since version 9.
+    Enter(RunnerWorkspace),
 }
 
 /// The files in which the steps of a run work, for a runner that does not share a disk with the engine.
@@ -157,6 +166,15 @@ pub struct WorkspaceReport {
     pub run: RunId,
     /// The reason that the files are not there, for people; `None`: they are.
     pub error: Option<String>,
+}
+
+/// The workspace of a run on a runner, as the runner sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunnerWorkspace {
+    /// Path of the workspace.
+    pub workspace: String,
+    /// Path of the file of its index.
+    pub index: String,
 }
 
 /// An order to the attendant of an agent.

@@ -79,6 +79,7 @@ fn from_runner() -> Vec<FromRunner> {
         result(Exit::Refused(text("why"))),
         FromRunner::Heartbeat(RunnerVitals { running: vec![claim()], rss_kib: 1 }),
         FromRunner::Draining(text("TERM"), 10),
+        FromRunner::Left(true),
         FromRunner::Ask(Question::Missing(vec![BlobHash([7; 32])])),
         FromRunner::Ask(Question::PutPart {
             blob: BlobHash([1; 32]),
@@ -154,6 +155,8 @@ fn to_runner() -> Vec<ToRunner> {
         ToRunner::Answer(Answer::Done),
         ToRunner::Mask(vec![Bytes(b"s3cret".to_vec())]),
         ToRunner::Rules(claim(), ArtifactRules::default()),
+        ToRunner::Leave(vec![text("/tmp")]),
+        ToRunner::Enter(RunnerWorkspace { workspace: text("/w"), index: text("/i") }),
     ];
     let call = ToolCall {
         id: text("t1"),

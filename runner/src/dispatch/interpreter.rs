@@ -90,6 +90,14 @@ impl Interpreter {
         Some(mark)
     }
 
+    /// Kills the interpreter; another one may start.
+    pub(super) fn restart(&mut self) {
+        if matches!(self, Self::Warm(_)) {
+            self.stop();
+            *self = Self::Cold;
+        }
+    }
+
     /// Kills the interpreter for good.
     pub(super) fn stop(&mut self) {
         if let Self::Warm(warm) = self

@@ -70,6 +70,11 @@ impl Processes {
         self.interpreter.fork(program, context, files)
     }
 
+    /// Kills the interpreter; the next Python step starts another one.
+    pub(super) fn stop_interpreter(&mut self) {
+        self.interpreter.restart();
+    }
+
     /// Starts the interpreter, unless it was started before. Does not wait for it.
     pub(super) fn warm_up(&mut self, workspace: &Workspace) {
         if let Some(started) = self.interpreter.warm_up(workspace) {

@@ -1,19 +1,29 @@
 //! The runner's side of a session: greeting, and the effect of each message of the engine. An engine of another
 //! machine orders the files of the run too.
 
+use std::path::PathBuf;
+
 use plue_plan::RunId;
-use plue_runtime::Tasks;
+use plue_runtime::{Tasks, mask::RunMasks};
 use plue_wire::runner::{
-    CancelMode, Claim, CloseCode, FromRunner, ResultVerdict, ResumeVerdict, ShutdownWhen, ToRunner,
-    Verdict, Welcome, WorkspaceReport, WorkspaceSpec,
+    CancelMode, Claim, CloseCode, FromRunner, ResultVerdict, ResumeVerdict, RunnerWorkspace,
+    ShutdownWhen, ToRunner, Verdict, Welcome, WorkspaceReport, WorkspaceSpec,
 };
 
-use super::Runner;
+use super::{
+    Runner,
+    agents::Agents,
+    moving::{LEAVE_WITHIN, remove_rests},
+};
 use crate::{
     Error,
     attempt::{Report, stopping::Order},
     link::Dial,
-    outputs::queue::ContentRequest,
+    orphans,
+    outputs::{
+        WorkDirs,
+        queue::{ContentRequest, OutputQueue},
+    },
     workspace::Ordered,
 };
 
@@ -75,6 +85,8 @@ impl<D: Dial + Clone + 'static> Runner<D> {
             ToRunner::Workspace(spec) => self.order_files(&spec)?,
             ToRunner::Redirect(_) => self.disconnect(),
             ToRunner::Answer(answer) => self.outputs.deliver(answer),
+            ToRunner::Leave(folders) => self.leave_run(folders)?,
+            ToRunner::Enter(place) => self.enter(place)?,
             ToRunner::Shutdown(ShutdownWhen::Idle) => self.lifecycle.leave_when_idle(),
             ToRunner::Shutdown(ShutdownWhen::Now) => self.leave_now(Order::Kill),
             ToRunner::Close(code, reason) => self.close(code, reason)?,
@@ -220,5 +232,57 @@ impl<D: Dial + Clone + 'static> Runner<D> {
             return Ok(());
         }
         self.send(&FromRunner::Workspace(WorkspaceReport { run, error }))
+    }
+
+    /// Begins to leave the run.
+    pub(super) fn leave_run(&mut self, folders: Vec<String>) -> Result<(), Error> {
+        self.processes.stop_interpreter();
+        self.lifecycle.leave_run(folders);
+        self.finish_leaving()
+    }
+
+    /// Reports that the run is left once its processes have ended, or that some do not.
+    pub(super) fn finish_leaving(&mut self) -> Result<(), Error> {
+        if !self.lifecycle.is_between_runs() {
+            return Ok(());
+        }
+        self.processes.reap();
+        let has_processes = orphans::kill_children() > 0;
+        let Some(folders) = self.lifecycle.left_run(has_processes, LEAVE_WITHIN) else {
+            return Ok(());
+        };
+        let is_clean = !has_processes && self.attempts.is_empty() && self.forget_run(&folders);
+        self.send(&FromRunner::Left(is_clean))
+    }
+
+    /// Forgets the secrets of the run and removes its files; `false` if some remain.
+    fn forget_run(&mut self, folders: &[String]) -> bool {
+        self.masks = RunMasks::default();
+        self.agents = Agents::default();
+        self.outputs = OutputQueue::new(self.work_dirs(), self.clock);
+        let is_swept = self.workspace.forget_attempts();
+        is_swept && remove_rests(&self.options, folders)
+    }
+
+    /// Enters the workspace of the next run. Each session names the current one again, since the message
+    /// that named it first may be lost.
+    pub(super) fn enter(&mut self, place: RunnerWorkspace) -> Result<(), Error> {
+        let workspace = PathBuf::from(place.workspace);
+        if self.options.workspace == workspace {
+            return Ok(());
+        }
+        self.options.workspace = workspace;
+        self.options.index = Some(PathBuf::from(place.index));
+        self.workspace.enter(&self.options.workspace)?;
+        self.outputs = OutputQueue::new(self.work_dirs(), self.clock);
+        Ok(())
+    }
+
+    fn work_dirs(&self) -> WorkDirs {
+        WorkDirs {
+            root: self.workspace.root.clone(),
+            scratch: self.workspace.folder().to_owned(),
+            index: self.options.index.clone(),
+        }
     }
 }

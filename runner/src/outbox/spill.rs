@@ -221,7 +221,8 @@ fn next_frame(reader: &mut impl io::Read, claim: &Claim) -> Option<(u64, bool, u
         | FromRunner::Heartbeat(_)
         | FromRunner::Draining(..)
         | FromRunner::Ask(_)
-        | FromRunner::Workspace(_) => return None,
+        | FromRunner::Workspace(_)
+        | FromRunner::Left(_) => return None,
     };
     (of == *claim).then_some((seq, ended, frame::PREFIX_BYTES + length))
 }

@@ -77,8 +77,8 @@ pub struct ServeArgs {
     /// (docs/how-to/server.md)
     #[arg(long, value_name = "N")]
     pub max_runs_per_repo: Option<usize>,
-    /// Runners that wait for another run in the workspace of their last one
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    /// Runners that wait for another run of the repository that they served last
+    #[arg(long, default_value_t = 8, value_name = "N")]
     pub keep_runners: usize,
     /// Time without a heartbeat after which other engines on Postgres take over the runs of an engine
     #[arg(long, default_value = "15s", value_name = "DURATION")]

@@ -157,8 +157,10 @@ impl Runners {
     }
 
     fn placement(&self) -> WorkDir<'_> {
-        let origin = &self.context.origin;
-        WorkDir { workspace: &origin.workspace, untrusted: origin.untrusted }
+        let (origin, row) = (&self.context.origin, &self.context.row);
+        // Runs of forks never share a runner.
+        let scope = row.repo.as_deref().filter(|_| row.fork.is_none());
+        WorkDir { workspace: &origin.workspace, untrusted: origin.untrusted, scope }
     }
 
     pub(crate) fn take_lease(&mut self) -> Option<LeasedRunner> {
@@ -393,7 +395,7 @@ impl LeasedRunner {
     /// runner.
     pub(crate) async fn release(self, context: &RunContext, run: &RunId) -> Option<RunnerId> {
         let workspace = &context.origin.workspace;
-        let lease = context.shared.pool.park(self.lease, run, workspace)?;
+        let lease = context.shared.pool.park(self.lease, run, workspace).await?;
         let runner = lease.runner.clone();
         lease.release().await;
         Some(runner)

@@ -130,7 +130,8 @@ impl Remote {
                     // For the next session.
                     Some(Command::Workspace(spec)) => self.workspace = Some(spec),
                     Some(Command::Mask(_) | Command::Outputs(..) | Command::Assign(_)
-                        | Command::Agent(..) | Command::Stop { .. } | Command::Verdict { .. }) => {}
+                        | Command::Agent(..) | Command::Stop { .. } | Command::Verdict { .. }
+                        | Command::Leave(..) | Command::Enter(_)) => {}
                 },
             }
         }

@@ -109,7 +109,7 @@ impl Sources {
     pub(super) fn of(bwrap: &Bubblewrap<'_>, rules: &Rules) -> Self {
         let dirs = bwrap.dirs;
         Self {
-            workspace: dirs.workspace.clone(),
+            workspace: dirs.mounted().0.to_owned(),
             inner: dirs.inner.clone(),
             tmp: dirs.tmp.clone(),
             home: dirs.home.clone(),
@@ -148,7 +148,7 @@ impl Bubblewrap<'_> {
         words
             .add([&self.program, &"--die-with-parent", &"--dev-bind", &"/", &"/"])
             .add([&"--tmpfs", &"/tmp", &"--perms", &"0755", &"--dir", &GATHERED])
-            .add([&"--bind", &dirs.workspace, &to.workspace])
+            .add([&"--bind", &dirs.mounted().0, &to.workspace])
             .add([&"--bind", &dirs.inner, &to.inner, &"--bind", &dirs.tmp, &to.tmp])
             .add([&"--bind", &dirs.home, &to.home])
             .add([&"--perms", &"0755", &"--dir", &to.etc]);
@@ -204,7 +204,7 @@ impl Bubblewrap<'_> {
         // Covers mounts above: of the state directory only these are visible.
         words
             .add([&"--remount-ro", &"/run", &"--tmpfs", &self.state])
-            .add([&"--bind", &from.workspace, &dirs.workspace])
+            .add([&"--bind", &from.workspace, &dirs.mounted().1])
             .add([&"--bind", &from.inner, &dirs.inner])
             .add([&"--remount-ro", &self.state, &"--remount-ro", &"/"])
             .add([&"--chdir", &dirs.workspace, &"--", &RUNNER]);

@@ -8,7 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use plue_wire::runner::RunnerWorkspace;
+
 use super::{
+    Places,
     options::{Rules, Trust},
     ownership::{OWN_USER, give, owner_of},
 };
@@ -16,8 +19,10 @@ use super::{
 /// The folders of one sandboxed runner.
 #[derive(Debug, Clone)]
 pub(crate) struct SandboxDirs {
-    /// The folder that the steps work in.
+    /// The folder that the steps work in, as they see it.
     pub(super) workspace: PathBuf,
+    /// Of a movable runner: the folder that its workspaces are moved into.
+    pub(super) places: Option<Places>,
     /// The folder of the runner's files and its socket: all that it sees of its directory.
     pub(super) inner: PathBuf,
     /// The `/tmp` of the steps. Not in `inner`: a process that may rename folders there could put a
@@ -68,13 +73,13 @@ impl SandboxDirs {
         fs::write(etc.join("passwd"), passwd)?;
         fs::write(etc.join("group"), "plue:x:1000:\n")?;
         fs::write(etc.join("hosts"), "127.0.0.1 localhost plue\n::1 localhost\n")?;
-        let workspace = fs::canonicalize(workspace)?;
+        let (places, workspace) = located(&directory, workspace)?;
         let owner = rustix::process::geteuid().is_root().then(|| match trust {
             Trust::Untrusted => owner_of(&workspace),
             // One user for all, so that they can share folders that the operator makes writable.
             Trust::Own => OWN_USER,
         });
-        Ok(Self { workspace, inner, tmp, home, etc, owner })
+        Ok(Self { workspace, places, inner, tmp, home, etc, owner })
     }
 
     /// The folder of the runner's buffer, socket and lock.
@@ -103,8 +108,56 @@ impl SandboxDirs {
     /// Gives the writable folders to the steps' user, where this process is root and they are not.
     pub(super) fn hand_over(&self) -> io::Result<()> {
         let Some(owner) = self.owner else { return Ok(()) };
-        let folders = [&self.workspace, &self.inner, &self.tmp, &self.home];
+        let workspace = self.files();
+        let folders = [&workspace, &self.inner, &self.tmp, &self.home];
         folders.iter().try_for_each(|path| give(path, owner))
+    }
+
+    /// Moves a movable runner to the workspace of its next run.
+    pub(crate) fn enter(&mut self, workspace: &Path) -> io::Result<()> {
+        let (Some(places), Some(name)) = (&self.places, workspace.file_name()) else {
+            return Err(io::Error::other("the runner cannot be moved"));
+        };
+        let inside = places.enter(name)?;
+        self.workspace = places.workspaces().join(name);
+        match self.owner {
+            Some(owner) => give(&inside, owner),
+            None => Ok(()),
+        }
+    }
+
+    /// The same with the workspace that a movable runner has entered.
+    pub(crate) fn at(&self, place: Option<&RunnerWorkspace>) -> Self {
+        match place {
+            Some(place) => Self { workspace: PathBuf::from(&place.workspace), ..self.clone() },
+            None => self.clone(),
+        }
+    }
+
+    /// Whether a movable runner has the workspace already.
+    pub(crate) fn has_files(&self) -> bool {
+        self.files().is_dir()
+    }
+
+    /// The folder of a movable runner's workspaces.
+    pub(crate) fn places(&self) -> Option<&Places> {
+        self.places.as_ref()
+    }
+
+    /// The folder with the files of the workspace.
+    fn files(&self) -> PathBuf {
+        match (&self.places, self.workspace.file_name()) {
+            (Some(places), Some(name)) => places.folder().join(name),
+            _ => self.workspace.clone(),
+        }
+    }
+
+    /// The folder to mount, and its path in the sandbox.
+    pub(super) fn mounted(&self) -> (&Path, &Path) {
+        match &self.places {
+            Some(places) => (places.folder(), places.workspaces()),
+            None => (&self.workspace, &self.workspace),
+        }
     }
 
     /// Makes the home that the operator names, if it is not there.
@@ -115,4 +168,15 @@ impl SandboxDirs {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(home)?;
         self.share(home)
     }
+}
+
+/// The places of a movable runner, and the path of its workspace in the sandbox.
+fn located(directory: &Path, workspace: &Path) -> io::Result<(Option<Places>, PathBuf)> {
+    if let (Some(workspaces), Some(name)) = (workspace.parent(), workspace.file_name()) {
+        let workspaces = fs::canonicalize(workspaces)?;
+        if let Some(places) = Places::of(directory, &workspaces) {
+            return Ok((Some(places), workspaces.join(name)));
+        }
+    }
+    Ok((None, fs::canonicalize(workspace)?))
 }

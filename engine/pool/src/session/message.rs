@@ -42,6 +42,7 @@ pub(super) fn name(message: &FromRunner) -> &'static str {
         FromRunner::Result(_) => "Result",
         FromRunner::Heartbeat(_) => "Heartbeat",
         FromRunner::Draining(..) => "Draining",
+        FromRunner::Left(_) => "Left",
         FromRunner::Ask(_) => "Ask",
         FromRunner::Workspace(_) => "Workspace",
     }

@@ -84,7 +84,7 @@ impl Bench {
     }
 
     pub(crate) async fn lease(&self) -> Lease {
-        let work_dir = WorkDir { workspace: self.directory.path(), untrusted: false };
+        let work_dir = WorkDir { workspace: self.directory.path(), untrusted: false, scope: None };
         self.pool.lease(&RunId::new("run"), work_dir, &Ids::random(), None).await.unwrap()
     }
 

@@ -346,7 +346,9 @@ impl Life {
             | ToRunner::Rules(..)
             | ToRunner::Agent(..)
             | ToRunner::Workspace(_)
-            | ToRunner::Redirect(_) => {}
+            | ToRunner::Redirect(_)
+            | ToRunner::Leave(_)
+            | ToRunner::Enter(_) => {}
         }
         Vec::new()
     }
@@ -561,6 +563,8 @@ fn name(message: &ToRunner) -> &'static str {
         ToRunner::Agent(..) => "Agent",
         ToRunner::Workspace(_) => "Workspace",
         ToRunner::Redirect(_) => "Redirect",
+        ToRunner::Leave(_) => "Leave",
+        ToRunner::Enter(_) => "Enter",
     }
 }
 
@@ -576,5 +580,6 @@ fn name_of(message: &FromRunner) -> &'static str {
         FromRunner::Draining(..) => "Draining",
         FromRunner::Ask(_) => "Ask",
         FromRunner::Workspace(_) => "Workspace",
+        FromRunner::Left(_) => "Left",
     }
 }
