@@ -8,6 +8,7 @@ mod execution;
 mod interpreter;
 mod lifecycle;
 mod link;
+mod marks;
 mod moving;
 mod owned;
 mod processes;
@@ -298,7 +299,8 @@ impl<D: Dial + Clone + 'static> Runner<D> {
 
     /// Time until the next look at the deadlines.
     fn tick_pause(&self, last_tick: Mark) -> Duration {
-        let every = if self.attempts.has_volatile_result() { BUSY_TICK } else { TICK };
+        let is_hurried = self.attempts.has_volatile_result() || self.lifecycle.moves.is_leaving();
+        let every = if is_hurried { BUSY_TICK } else { TICK };
         every.saturating_sub(self.clock.elapsed(last_tick))
     }
 

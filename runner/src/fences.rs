@@ -117,6 +117,13 @@ impl FenceLog {
         }
     }
 
+    /// Writes the file again, without open claims: a step may have changed it. `false`: it cannot.
+    pub(crate) fn renew(&mut self) -> bool {
+        let renewed = rewrite(&self.path, &self.done, &[]);
+        let renewed = renewed.map(|(file, bytes)| (self.file, self.bytes) = (file, bytes));
+        renewed.is_ok()
+    }
+
     fn write(&mut self, record: &Record) -> Result<(), Error> {
         let frame = encode(record, MAX_RECORD_BYTES)?;
         let written = self.file.write_all(&frame);

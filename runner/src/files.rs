@@ -109,19 +109,35 @@ fn bytes(file: File, limit: usize) -> io::Result<Vec<u8>> {
 /// Removes everything in a folder but these paths and the folders above them; `false` if something else
 /// remains. Nothing below a kept path is looked at: it may be a mount of other files.
 pub(crate) fn empty(folder: &Path, kept: &[PathBuf]) -> bool {
-    let Ok(entries) = fs::read_dir(folder) else { return false };
-    let mut entries = entries.flatten();
-    entries.all(|entry| {
+    // Not through a link that replaces a folder: the last part of the path is opened as it is.
+    let is_folder = fs::symlink_metadata(folder).is_ok_and(|found| found.is_dir());
+    is_folder && remove_entries(folder, kept).is_ok_and(|()| has_only(folder, kept))
+}
+
+fn remove_entries(folder: &Path, kept: &[PathBuf]) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
         let path = entry.path();
         if kept.contains(&path) {
-            return true;
+            continue;
         }
-        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let is_folder = entry.file_type()?.is_dir();
         if is_folder && kept.iter().any(|kept| kept.starts_with(&path)) {
-            return empty(&path, kept);
+            remove_entries(&path, kept)?;
+        } else if is_folder {
+            fs::remove_dir_all(path)?;
+        } else {
+            fs::remove_file(path)?;
         }
-        let removed = if is_folder { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-        removed.is_ok()
+    }
+    Ok(())
+}
+
+/// Whether a folder has no entry but kept ones and those above them.
+fn has_only(folder: &Path, kept: &[PathBuf]) -> bool {
+    let Ok(mut entries) = fs::read_dir(folder) else { return false };
+    entries.all(|entry| {
+        entry.is_ok_and(|entry| kept.iter().any(|kept| kept.starts_with(entry.path())))
     })
 }
 

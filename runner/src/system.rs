@@ -4,7 +4,7 @@
 //! Every `unsafe` of this crate is here. Must not decide anything.
 #![expect(
     unsafe_code,
-    reason = "wait4, close_range and inherited descriptors have no safe wrapper"
+    reason = "wait4, close_range, ioprio_get, keyctl and inherited descriptors have no safe wrapper"
 )]
 
 use std::{
@@ -76,6 +76,18 @@ pub(crate) fn take_fd(number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: the descriptor is open, was passed to this process by number, and the caller calls
     // this once per number before anything else opens descriptors.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// The priority of this process at disks.
+///
+/// # Errors
+/// The kernel does not answer.
+pub(crate) fn io_priority() -> io::Result<i64> {
+    const OF_PROCESS: libc::c_long = 1;
+    const ITSELF: libc::c_long = 0;
+    // SAFETY: the call takes two numbers and returns one.
+    let priority = unsafe { libc::syscall(libc::SYS_ioprio_get, OF_PROCESS, ITSELF) };
+    if priority < 0 { Err(io::Error::last_os_error()) } else { Ok(priority) }
 }
 
 /// Takes a session keyring of its own, which is empty, in place of the inherited one.

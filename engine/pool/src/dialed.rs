@@ -64,7 +64,7 @@ impl Dialed {
                 command = self.commands.recv() => match command.map(|tagged| tagged.command) {
                     Some(Command::Release) | None => return Ok(SessionEnd::Released),
                     Some(Command::Detach) => return Ok(SessionEnd::Detached),
-                    Some(Command::Mask(_) | Command::Outputs(..) | Command::Assign(_) | Command::Agent(..) | Command::Stop { .. } | Command::Verdict { .. } | Command::Workspace(_) | Command::Redirect(_) | Command::Leave(..) | Command::Enter(_)) => continue,
+                    Some(Command::Mask(_) | Command::Outputs(..) | Command::Assign(_) | Command::Agent(..) | Command::Stop { .. } | Command::Verdict { .. } | Command::Workspace(_) | Command::Redirect(_) | Command::Leave(_) | Command::Enter(_)) => continue,
                 },
             };
             let LocalPool { store, clock, limits, .. } = &self.pool;

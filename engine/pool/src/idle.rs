@@ -71,7 +71,7 @@ impl Idle {
         };
         // The last parked is the warmest.
         let at = parked.iter().rposition(fits)?;
-        Some(parked.swap_remove(at))
+        Some(parked.remove(at))
     }
 }
 
@@ -97,24 +97,23 @@ impl LocalPool {
         Ok(())
     }
 
-    /// Parks the runner of a finished run; a movable one leaves the workspace first. Returns the lease if
-    /// it cannot be parked: there is no room, it has no session, something of the run is left, or the run
-    /// was untrusted.
+    /// Parks the runner of a finished run; a movable one leaves the workspace first. Returns the lease to
+    /// release: this one if it has no session, something of the run is left, or the run was untrusted;
+    /// without room the one that has been idle for longest.
     #[must_use = "a lease that comes back is to be released"]
     pub async fn park(&self, mut lease: Lease, run: &RunId, workspace: &Path) -> Option<Lease> {
         let usable = !lease.is_for_one_run() && lease.is_quiet() && lease.session().is_some();
-        if !usable || self.idle.lock().len() >= self.idle.room {
+        if !usable || !self.idle.has_room_at_all() {
             return Some(lease);
         }
         if lease.moves.is_some() && !lease.leave(self.clock).await {
             return Some(lease);
         }
         let mut parked = self.idle.lock();
-        if parked.len() >= self.idle.room {
-            return Some(lease);
-        }
+        let is_full = parked.len() >= self.idle.room;
+        let oldest = is_full.then(|| parked.remove(0).lease);
         parked.push(Parked { workspace: workspace.to_owned(), lease, group: Some(run.clone()) });
-        None
+        oldest
     }
 
     /// An idle runner for this workspace, after binding it to the run.
@@ -123,8 +122,11 @@ impl LocalPool {
         run: &RunId,
         work_dir: WorkDir<'_>,
     ) -> Result<Option<Lease>, Error> {
+        if self.can_move(work_dir) && !Self::is_free(work_dir.workspace) {
+            return Ok(None);
+        }
         while let Some(Parked { mut lease, group, .. }) = self.idle.take(work_dir) {
-            let usable = lease.is_quiet();
+            let usable = lease.is_quiet() && !lease.is_old(self.clock);
             if usable && self.store.runners().bind(&lease.runner, group.as_ref(), run).await? {
                 match lease.enter(work_dir.workspace).await {
                     Ok(()) => return Ok(Some(lease)),

@@ -100,9 +100,9 @@ pub enum Command {
         /// The run's decision about the result.
         verdict: ResultVerdict,
     },
-    /// The run is over: the runner ends its processes, empties these folders, and answers whether
-    /// nothing is left. Dropped without an answer in a stale session.
-    Leave(Vec<String>, oneshot::Sender<bool>),
+    /// The run is over: the runner ends its processes, removes its files, and answers whether nothing is
+    /// left. Dropped without an answer in a stale session.
+    Leave(oneshot::Sender<bool>),
     /// The workspace of the next run.
     Enter(RunnerWorkspace),
     /// The run is over: stop the runner.

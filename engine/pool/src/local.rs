@@ -394,6 +394,7 @@ impl LocalPool {
             events,
             commands,
             left_in_order: false,
+            was_restarted: false,
             _led: led,
         };
         self.tasks.spawn("runner", supervisor.run());

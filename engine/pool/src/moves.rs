@@ -10,7 +10,7 @@ use std::{
 };
 
 use plue_plan::RunnerId;
-use plue_runtime::Clock;
+use plue_runtime::{Clock, clock::Mark};
 use plue_wire::runner::RunnerWorkspace;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
@@ -24,6 +24,8 @@ use crate::{
 
 /// Time limit of a runner to leave a run.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
+/// A runner of this age takes no further run: its sandbox shows the machine as it was at its start.
+const MAX_AGE: Duration = Duration::from_secs(3_600);
 
 /// The way of a runner to other workspaces.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub(crate) struct Moves {
     pub(crate) sandbox: Option<(Sandbox, SandboxDirs)>,
     /// The state directory, which has the indexes of workspaces.
     pub(crate) state: PathBuf,
+    /// The start of the runner.
+    pub(crate) since: Mark,
 }
 
 // === impl Moves ===
@@ -46,7 +50,9 @@ impl Moves {
             None => (workspace.to_owned(), index(&self.state, workspace)),
         };
         let text = |path: PathBuf| path.display().to_string();
-        RunnerWorkspace { workspace: text(seen), index: text(index) }
+        let scratch = self.sandbox.as_ref().map(|(sandbox, _)| sandbox.scratch());
+        let scratch = scratch.unwrap_or_default();
+        RunnerWorkspace { workspace: text(seen), index: text(index), scratch }
     }
 }
 
@@ -64,6 +70,12 @@ impl LocalPool {
         let is_of_server = work_dir.workspace.parent() == Some(&*self.state().join("workspaces"));
         let may_idle = self.idle.has_room_at_all() && self.dial.is_none();
         may_idle && is_of_server && !work_dir.untrusted && work_dir.scope.is_some()
+    }
+
+    /// Whether a movable runner may enter a workspace: another one may have it, since child runs share
+    /// that of their parent.
+    pub(crate) fn is_free(workspace: &Path) -> bool {
+        std::fs::symlink_metadata(workspace).is_ok_and(|found| found.is_dir())
     }
 
     /// Moves the workspace of a run to its new runner; without it the runner stays with this run.
@@ -89,7 +101,8 @@ impl LocalPool {
         let scope = work_dir.scope.filter(|_| self.can_move(work_dir))?.to_owned();
         let sandbox = sandbox.cloned();
         let is_movable = sandbox.as_ref().is_none_or(|(_, dirs)| dirs.places().is_some());
-        is_movable.then(|| Moves { scope, sandbox, state: self.state() })
+        let (state, since) = (self.state(), self.clock.mark());
+        is_movable.then_some(Moves { scope, sandbox, state, since })
     }
 
     /// Takes the workspaces back from a runner whose processes have ended, then removes its directory.
@@ -109,11 +122,11 @@ impl LocalPool {
 impl Lease {
     /// Lets the runner leave its run; `false` if something of the run may be left.
     pub(crate) async fn leave(&mut self, clock: Clock) -> bool {
-        let Some(moves) = &self.moves else { return false };
-        let sandbox = moves.sandbox.as_ref();
-        let folders = sandbox.map(|(sandbox, _)| sandbox.scratch()).unwrap_or_default();
+        if self.moves.is_none() || self.is_old(clock) {
+            return false;
+        }
         let (answer, answered) = oneshot::channel();
-        self.send(Command::Leave(folders, answer)).await;
+        self.send(Command::Leave(answer)).await;
         let is_clean = tokio::select! {
             is_clean = answered => is_clean.unwrap_or(false),
             () = clock.sleep(LEAVE_WITHIN) => false,
@@ -129,6 +142,11 @@ impl Lease {
                 false
             }
         }
+    }
+
+    /// Whether a movable runner is too old for another run.
+    pub(crate) fn is_old(&self, clock: Clock) -> bool {
+        self.moves.as_ref().is_some_and(|moves| clock.elapsed(moves.since) >= MAX_AGE)
     }
 
     /// Moves the runner, which has left its last run, to a workspace.

@@ -152,9 +152,10 @@ impl Sandbox {
 
     /// Folders that hold what steps leave behind, as they see them.
     pub(crate) fn scratch(&self) -> Vec<String> {
-        let home =
-            self.rules.has_own_home().then(|| self.rules.home_inside().display().to_string());
-        [SCRATCH.map(str::to_owned).to_vec(), home.into_iter().collect()].concat()
+        let home = self.rules.has_own_home().then(|| self.rules.home_inside());
+        let home = home.map(|home| home.display().to_string());
+        let queues = arguments::has_queues().then(|| arguments::QUEUES.to_owned());
+        SCRATCH.map(str::to_owned).into_iter().chain(queues).chain(home).collect()
     }
 
     /// Arguments with which the runner restricts itself and its steps.

@@ -135,6 +135,8 @@ struct Moving {
     leaving: Option<oneshot::Sender<bool>>,
     /// The workspace of a runner that can move.
     place: Option<RunnerWorkspace>,
+    /// The other side is certainly the runner, as it was started: not a step with its token.
+    is_proven: bool,
 }
 
 // === impl Session ===
@@ -157,7 +159,7 @@ impl<'a> Session<'a> {
             out: BytesMut::new(),
             outgoing: VecDeque::new(),
             protocol: 0,
-            moving: Moving { limits, leaving: None, place: None },
+            moving: Moving { limits, leaving: None, place: None, is_proven: false },
             released: None,
             remote: RemoteSession::default(),
         }
@@ -168,9 +170,10 @@ impl<'a> Session<'a> {
         self.events.epoch() > 0
     }
 
-    /// The same with the workspace of a runner that can move.
-    pub(crate) fn at(self, place: Option<RunnerWorkspace>) -> Self {
-        Self { moving: Moving { place, ..self.moving }, ..self }
+    /// The same with the workspace of a runner that can move. `is_proven`: the other side is certainly the
+    /// runner as it was started, which alone may report that it has left a run.
+    pub(crate) fn at(self, place: Option<RunnerWorkspace>, is_proven: bool) -> Self {
+        Self { moving: Moving { place, is_proven, ..self.moving }, ..self }
     }
 
     /// The workspace of a runner that can move.
@@ -382,7 +385,7 @@ impl<'a> Session<'a> {
                 | Command::Assign(_)
                 | Command::Agent(..)
                 | Command::Stop { .. }
-                | Command::Leave(..)
+                | Command::Leave(_)
                 | Command::Verdict { .. },
             ) if is_stale => {
                 return Ok(false);
@@ -418,13 +421,13 @@ impl<'a> Session<'a> {
                 self.events.judged(&claim);
                 ToRunner::ResultAck(claim, verdict)
             }
-            Some(Command::Leave(_, answer)) if self.protocol < MOVES_PROTOCOL => {
-                let _not_awaited = answer.send(false);
-                return Ok(false);
-            }
-            Some(Command::Leave(folders, answer)) => {
+            Some(Command::Leave(answer)) => {
+                if self.protocol < MOVES_PROTOCOL || !self.moving.is_proven {
+                    let _not_awaited = answer.send(false);
+                    return Ok(false);
+                }
                 self.moving.leaving = Some(answer);
-                ToRunner::Leave(folders)
+                ToRunner::Leave
             }
             Some(Command::Enter(place)) => {
                 // Content of the last run does not count for the next one.

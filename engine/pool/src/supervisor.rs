@@ -53,6 +53,8 @@ pub(crate) struct Supervisor {
     pub(crate) commands: mpsc::Receiver<Tagged>,
     /// The runner exited with status 0, which promises that no process of a step is left.
     pub(crate) left_in_order: bool,
+    /// The process is not the first one on its directory: it does not know the state before the run.
+    pub(crate) was_restarted: bool,
     /// Locked while the runner is supervised.
     pub(crate) _led: std::fs::File,
 }
@@ -107,6 +109,7 @@ impl Supervisor {
                 Arrival::Connected(stream) => stream,
                 Arrival::Left(end) => return Ok(end),
                 Arrival::Died => {
+                    self.was_restarted = true;
                     deaths += 1;
                     if deaths >= MAX_DEATHS {
                         return Err(Error::Dying { deaths, last_words: self.last_words() });
@@ -117,9 +120,10 @@ impl Supervisor {
             };
             let LocalPool { store, clock, limits, .. } = &self.pool;
             let credential = Credential::Token(&self.token);
+            let is_proven = !self.was_restarted && self.is_runner(&stream);
             let (read, write) = stream.into_split();
             let session = Session::new(store, clock, &self.runner, credential, *limits);
-            let mut session = session.at(self.place.clone());
+            let mut session = session.at(self.place.clone(), is_proven);
             let end =
                 session.serve(Connection::new(read, write), &self.events, &mut self.commands).await;
             if session.was_ready() {
@@ -184,7 +188,7 @@ impl Supervisor {
                     Some(Command::Detach) => return Ok(Arrival::Left(SessionEnd::Detached)),
                     // The next session names it.
                     Some(Command::Enter(place)) => self.place = Some(place),
-                    Some(Command::Mask(_) | Command::Outputs(..) | Command::Assign(_) | Command::Agent(..) | Command::Stop { .. } | Command::Verdict { .. } | Command::Workspace(_) | Command::Redirect(_) | Command::Leave(..)) => {}
+                    Some(Command::Mask(_) | Command::Outputs(..) | Command::Assign(_) | Command::Agent(..) | Command::Stop { .. } | Command::Verdict { .. } | Command::Workspace(_) | Command::Redirect(_) | Command::Leave(_)) => {}
                 },
             }
         }
@@ -207,6 +211,13 @@ impl Supervisor {
             in_order = left => in_order,
             () = clock.sleep(LEAVE_WITHIN) => false,
         }
+    }
+
+    /// Whether the other side of a connection is the runner and not one of its steps. Without a sandbox,
+    /// steps can do all that this process can.
+    fn is_runner(&self, stream: &UnixStream) -> bool {
+        let peer = || stream.peer_cred().ok()?.pid();
+        self.dirs.is_none() || peer().is_some_and(is_first_process)
     }
 
     /// The folder that the runner has for itself.
@@ -277,6 +288,15 @@ impl Supervisor {
         let from = text.len().saturating_sub(LAST_WORDS);
         String::from_utf8_lossy(text.get(from..).unwrap_or_default()).trim().to_owned()
     }
+}
+
+/// Whether a process is the first one of its namespace: in a sandbox only the runner is.
+fn is_first_process(pid: i32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
+    // From the outermost namespace to the innermost one.
+    let mut ids = ids.split_ascii_whitespace();
+    ids.next().is_some() && ids.next_back() == Some("1")
 }
 
 /// Waits until the runner is gone. Cancel-safe.

@@ -133,9 +133,9 @@ pub enum ToRunner {
     Workspace(WorkspaceSpec),
     /// Another engine serves this runner now: connect again. The reason is for people. Since version 8.
     Redirect(String),
-    /// The run is over: end its processes, forget its secrets and files, and empty these folders of a
-    /// sandboxed runner. Since version 9.
-    Leave(Vec<String>),
+    /// The run is over: end its processes, forget its secrets and files, and empty the folders of
+    /// [`RunnerWorkspace::scratch`]. Since version 9.
+    Leave,
     /// The workspace of the attempts that follow. Since version 9.
     Enter(RunnerWorkspace),
 }
@@ -175,6 +175,8 @@ pub struct RunnerWorkspace {
     pub workspace: String,
     /// Path of the file of its index.
     pub index: String,
+    /// Folders of a sandboxed runner that steps write to, in addition to the workspace.
+    pub scratch: Vec<String>,
 }
 
 /// An order to the attendant of an agent.

@@ -13,8 +13,8 @@ use plue_wire::{
     runner::{
         AgentOrder, Assign, AttemptEvent, AttemptResult, CancelMode, Claim, CloseCode, EventKind,
         Exit, Fence, FromRunner, Hello, McpServer, Program, ResultVerdict, Resume, ResumeVerdict,
-        RunnerVitals, Service, ShutdownWhen, ToRunner, ToolCall, ToolResult, Verdict, Welcome,
-        WorkspaceArchive, WorkspaceReport, WorkspaceSpec,
+        RunnerVitals, RunnerWorkspace, Service, ShutdownWhen, ToRunner, ToolCall, ToolResult,
+        Verdict, Welcome, WorkspaceArchive, WorkspaceReport, WorkspaceSpec,
     },
 };
 use serde::Serialize;
@@ -155,8 +155,12 @@ fn to_runner() -> Vec<ToRunner> {
         ToRunner::Answer(Answer::Done),
         ToRunner::Mask(vec![Bytes(b"s3cret".to_vec())]),
         ToRunner::Rules(claim(), ArtifactRules::default()),
-        ToRunner::Leave(vec![text("/tmp")]),
-        ToRunner::Enter(RunnerWorkspace { workspace: text("/w"), index: text("/i") }),
+        ToRunner::Leave,
+        ToRunner::Enter(RunnerWorkspace {
+            workspace: text("/w"),
+            index: text("/i"),
+            scratch: vec![text("/tmp")],
+        }),
     ];
     let call = ToolCall {
         id: text("t1"),

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use plue_runtime::{Clock, clock::Mark};
 
+use super::moving::Moves;
+
 /// Grace time for the last results after all processes are gone.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -16,8 +18,8 @@ pub(super) struct Lifecycle {
     is_stopped: bool,
     /// Start of the current time without engine and work.
     orphaned_since: Option<Mark>,
-    /// The time at which the engine asked the runner to leave its run, and the folders to empty.
-    between_runs: Option<(Mark, Vec<String>)>,
+    /// Its moves between runs.
+    pub(super) moves: Moves,
 }
 
 /// The progress of a runner on its way out.
@@ -60,7 +62,7 @@ impl Lifecycle {
             leaving: Leaving::No,
             is_stopped: false,
             orphaned_since: None,
-            between_runs: None,
+            moves: Moves::default(),
         }
     }
 
@@ -72,29 +74,6 @@ impl Lifecycle {
         if self.leaving == Leaving::No {
             self.leaving = Leaving::WhenIdle;
         }
-    }
-
-    /// The engine asked the runner to leave its run and to empty these folders.
-    pub(super) fn leave_run(&mut self, folders: Vec<String>) {
-        self.between_runs = Some((self.clock.mark(), folders));
-    }
-
-    /// Whether the runner is leaving its run.
-    pub(super) fn is_between_runs(&self) -> bool {
-        self.between_runs.is_some()
-    }
-
-    /// The folders to empty, once no process is left or the time for their end is over.
-    pub(super) fn left_run(
-        &mut self,
-        has_processes: bool,
-        within: Duration,
-    ) -> Option<Vec<String>> {
-        let (since, _) = self.between_runs.as_ref()?;
-        if has_processes && self.clock.elapsed(*since) < within {
-            return None;
-        }
-        self.between_runs.take().map(|(_, folders)| folders)
     }
 
     /// Attempts were ordered to end.

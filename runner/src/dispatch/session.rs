@@ -10,11 +10,7 @@ use plue_wire::runner::{
     ShutdownWhen, ToRunner, Verdict, Welcome, WorkspaceReport, WorkspaceSpec,
 };
 
-use super::{
-    Runner,
-    agents::Agents,
-    moving::{LEAVE_WITHIN, remove_rests},
-};
+use super::{Runner, agents::Agents};
 use crate::{
     Error,
     attempt::{Report, stopping::Order},
@@ -85,7 +81,7 @@ impl<D: Dial + Clone + 'static> Runner<D> {
             ToRunner::Workspace(spec) => self.order_files(&spec)?,
             ToRunner::Redirect(_) => self.disconnect(),
             ToRunner::Answer(answer) => self.outputs.deliver(answer),
-            ToRunner::Leave(folders) => self.leave_run(folders)?,
+            ToRunner::Leave => self.leave_run()?,
             ToRunner::Enter(place) => self.enter(place)?,
             ToRunner::Shutdown(ShutdownWhen::Idle) => self.lifecycle.leave_when_idle(),
             ToRunner::Shutdown(ShutdownWhen::Now) => self.leave_now(Order::Kill),
@@ -234,39 +230,43 @@ impl<D: Dial + Clone + 'static> Runner<D> {
         self.send(&FromRunner::Workspace(WorkspaceReport { run, error }))
     }
 
-    /// Begins to leave the run.
-    pub(super) fn leave_run(&mut self, folders: Vec<String>) -> Result<(), Error> {
+    /// Starts to leave the run.
+    pub(super) fn leave_run(&mut self) -> Result<(), Error> {
         self.processes.stop_interpreter();
-        self.lifecycle.leave_run(folders);
+        self.outputs.close();
+        self.lifecycle.moves.leave(self.clock);
         self.finish_leaving()
     }
 
-    /// Reports that the run is left once its processes have ended, or that some do not.
+    /// Reports that the run is left once its processes and uploads have ended, or that some do not.
     pub(super) fn finish_leaving(&mut self) -> Result<(), Error> {
-        if !self.lifecycle.is_between_runs() {
+        if !self.lifecycle.moves.is_leaving() {
             return Ok(());
         }
         self.processes.reap();
-        let has_processes = orphans::kill_children() > 0;
-        let Some(folders) = self.lifecycle.left_run(has_processes, LEAVE_WITHIN) else {
+        let is_busy = orphans::kill_children() > 0 || self.outputs.is_busy();
+        if self.lifecycle.moves.waits(is_busy, self.clock) {
             return Ok(());
-        };
-        let is_clean = !has_processes && self.attempts.is_empty() && self.forget_run(&folders);
+        }
+        let may_stay = !is_busy && self.attempts.is_empty() && !self.lifecycle.is_leaving();
+        let is_clean = may_stay && self.forget_run();
         self.send(&FromRunner::Left(is_clean))
     }
 
-    /// Forgets the secrets of the run and removes its files; `false` if some remain.
-    fn forget_run(&mut self, folders: &[String]) -> bool {
+    /// Forgets the secrets of the run and removes its files; `false` if anything of it may remain.
+    fn forget_run(&mut self) -> bool {
         self.masks = RunMasks::default();
         self.agents = Agents::default();
         self.outputs = OutputQueue::new(self.work_dirs(), self.clock);
-        let is_swept = self.workspace.forget_attempts();
-        is_swept && remove_rests(&self.options, folders)
+        self.workspace.forget_attempts()
+            && self.attempts.renew_fences()
+            && self.lifecycle.moves.is_clean(&self.options)
     }
 
     /// Enters the workspace of the next run. Each session names the current one again, since the message
     /// that named it first may be lost.
     pub(super) fn enter(&mut self, place: RunnerWorkspace) -> Result<(), Error> {
+        self.lifecycle.moves.enter(&place, &self.options);
         let workspace = PathBuf::from(place.workspace);
         if self.options.workspace == workspace {
             return Ok(());

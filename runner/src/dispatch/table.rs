@@ -46,6 +46,11 @@ impl AttemptTable {
         Ok(Self { owned, superseding, preparing, fences })
     }
 
+    /// Writes the file of the fences again, while there is no attempt; `false`: it cannot.
+    pub(super) fn renew_fences(&mut self) -> bool {
+        self.fences.renew()
+    }
+
     /// The attempt, if it is owned under this fence.
     pub(super) fn get(&mut self, claim: &Claim) -> Option<&mut OwnedAttempt> {
         self.owned.get_mut(&claim.attempt).filter(|owned| owned.claim == *claim)

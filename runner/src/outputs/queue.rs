@@ -147,6 +147,17 @@ impl OutputQueue {
         }
     }
 
+    /// Accepts no further job; the uploader ends after those that it has.
+    pub(crate) fn close(&mut self) {
+        self.jobs = None;
+    }
+
+    /// Whether an uploader still works, or a question has no answer.
+    pub(crate) fn is_busy(&self) -> bool {
+        let has_clients = self.requests.strong_count() > 1;
+        has_clients || !self.new_requests.is_empty() || !self.unanswered.is_empty()
+    }
+
     /// Drops questions that cannot wait for an engine; the uploader notices.
     pub(crate) fn drop_impatient(&mut self) {
         self.unanswered.retain(|request| request.can_wait);

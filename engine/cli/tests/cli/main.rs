@@ -115,6 +115,8 @@ mod replays;
 #[cfg(test)]
 mod required;
 #[cfg(test)]
+mod reused;
+
 mod roles;
 #[cfg(test)]
 mod rotated;

@@ -3,7 +3,6 @@
 //! Tests that need bubblewrap print `NOT PROVEN` and pass on machines where it does not work.
 
 use std::{
-    collections::BTreeSet,
     net::TcpListener,
     os::{linux::net::SocketAddrExt as _, unix::fs::PermissionsExt as _},
     path::Path,
@@ -28,7 +27,7 @@ pub(crate) fn own_isolation(bench: &Bench) -> bool {
 }
 
 /// A workflow of one step.
-fn workflow(run: &str) -> String {
+pub(crate) fn workflow(run: &str) -> String {
     let run = run.replace('\\', "\\\\").replace('"', "\\\"");
     format!(
         "def workflow():\n    return Plan(name=\"CI\", triggers=[Trigger.on_push()], \
@@ -180,47 +179,4 @@ fn required_isolation_holds_own_runs_with_a_reason() {
         }
     };
     assert!(reason.contains("pools.local.mode is required"), "{reason}");
-}
-
-/// Runs of which two must share a runner: the first ones may start before it is idle.
-const TRIES: usize = 6;
-
-/// Reports what an earlier run left, then leaves the same: files, an object of System V and a process.
-const LEAVES: &str = r#"
-number=$((31400 + 15))
-for path in /tmp/left /tmp/deep /var/tmp/left /dev/shm/left ~/left "$PLUE_WORKSPACE/left"; do
-    if test -e $path; then echo "LEFT $path"; fi
-done
-for process in /proc/[0-9]*; do
-    if grep -qs $number $process/cmdline; then echo "LEFT $(tr '\0' ' ' < $process/cmdline)"; fi
-done
-ls $(dirname $PLUE_WORKSPACE) | grep -v "^$(basename $PLUE_WORKSPACE)$" | sed 's/^/LEFT /' || true
-touch /tmp/left /dev/shm/left ~/left $PLUE_WORKSPACE/left
-mkdir -p /tmp/deep/folder
-setsid sleep $number > /dev/null 2>&1 &
-readlink /proc/self/ns/mnt
-"#;
-
-#[test]
-fn idle_runners_keep_nothing_of_a_run() {
-    let served = Served::start();
-    if !own_isolation(&served.bench) {
-        return;
-    }
-    let (mut sandboxes, mut runs) = (BTreeSet::new(), 0);
-    // Each sandbox has a namespace of mounts; a second run in one proves the reuse.
-    while sandboxes.len() == runs {
-        runs += 1;
-        assert!(runs <= TRIES, "each of {TRIES} runs had a runner of its own");
-        served.bench.write(".plue.py", workflow(&format!("# {runs}\n{LEAVES}")));
-        served.push();
-        let run = served.run(runs);
-        let log = served.log_of(&run, "test");
-        assert_eq!(run["status"], Json::from("success"), "{log}");
-        assert!(log.starts_with("mnt:[") && log.lines().count() == 1, "{log}");
-        sandboxes.insert(log);
-        // The files of a run stay where they were, for a retry.
-        let id = run["id"].as_str().unwrap();
-        assert!(served.bench.state().join("workspaces").join(id).join("left").exists());
-    }
 }

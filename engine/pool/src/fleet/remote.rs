@@ -131,7 +131,7 @@ impl Remote {
                     Some(Command::Workspace(spec)) => self.workspace = Some(spec),
                     Some(Command::Mask(_) | Command::Outputs(..) | Command::Assign(_)
                         | Command::Agent(..) | Command::Stop { .. } | Command::Verdict { .. }
-                        | Command::Leave(..) | Command::Enter(_)) => {}
+                        | Command::Leave(_) | Command::Enter(_)) => {}
                 },
             }
         }

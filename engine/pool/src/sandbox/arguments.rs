@@ -65,6 +65,8 @@ const OWN_ETC: [&str; 22] = [
 ];
 /// Prefix of folders of `/etc` that Java needs to start, such as `java-17-openjdk`.
 const JAVA: &str = "java-";
+/// Mount point of the POSIX message queues: they outlive their processes, and are emptied like a folder.
+pub(super) const QUEUES: &str = "/dev/mqueue";
 /// Bytes of `/dev/shm`.
 const SHM_BYTES: &str = "268435456";
 pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -187,8 +189,11 @@ impl Bubblewrap<'_> {
         if !rules.network {
             words.add([&"--ro-bind", &from.etc.join("hosts"), &"/etc/hosts"]);
         }
+        words.add([&"--proc", &"/proc", &"--dev", &"/dev"]);
+        if rules.trust == Trust::Own && has_queues() {
+            words.add([&"--mqueue", &QUEUES]);
+        }
         words
-            .add([&"--proc", &"/proc", &"--dev", &"/dev"])
             .add([&"--size", &SHM_BYTES, &"--tmpfs", &"/dev/shm", &"--remount-ro", &"/dev"])
             .add([&"--bind", &from.tmp, &"/tmp"])
             .add([&"--tmpfs", &"/run", &"--ro-bind", &from.binary, &RUNNER]);
@@ -210,6 +215,11 @@ impl Bubblewrap<'_> {
             .add([&"--chdir", &dirs.workspace, &"--", &RUNNER]);
         words.0
     }
+}
+
+/// Whether this kernel has POSIX message queues.
+pub(super) fn has_queues() -> bool {
+    Path::new("/proc/sys/fs/mqueue").is_dir()
 }
 
 fn bind(is_writable: bool) -> &'static str {
@@ -289,6 +299,8 @@ mod tests {
     fn of(rules: &Rules) -> String {
         let dirs = SandboxDirs {
             workspace: "/s/workspaces/w".into(),
+            files: "/s/workspaces/w".into(),
+            places: None,
             inner: "/s/runners/r/box".into(),
             tmp: "/s/runners/r/tmp".into(),
             home: "/s/runners/r/home".into(),

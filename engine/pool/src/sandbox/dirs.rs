@@ -21,6 +21,8 @@ use super::{
 pub(crate) struct SandboxDirs {
     /// The folder that the steps work in, as they see it.
     pub(super) workspace: PathBuf,
+    /// The same folder outside, while the runner cannot be moved.
+    pub(super) files: PathBuf,
     /// Of a movable runner: the folder that its workspaces are moved into.
     pub(super) places: Option<Places>,
     /// The folder of the runner's files and its socket: all that it sees of its directory.
@@ -73,13 +75,13 @@ impl SandboxDirs {
         fs::write(etc.join("passwd"), passwd)?;
         fs::write(etc.join("group"), "plue:x:1000:\n")?;
         fs::write(etc.join("hosts"), "127.0.0.1 localhost plue\n::1 localhost\n")?;
-        let (places, workspace) = located(&directory, workspace)?;
+        let Located { places, workspace, files } = Located::of(&directory, workspace)?;
         let owner = rustix::process::geteuid().is_root().then(|| match trust {
             Trust::Untrusted => owner_of(&workspace),
             // One user for all, so that they can share folders that the operator makes writable.
             Trust::Own => OWN_USER,
         });
-        Ok(Self { workspace, places, inner, tmp, home, etc, owner })
+        Ok(Self { workspace, files, places, inner, tmp, home, etc, owner })
     }
 
     /// The folder of the runner's buffer, socket and lock.
@@ -148,7 +150,7 @@ impl SandboxDirs {
     fn files(&self) -> PathBuf {
         match (&self.places, self.workspace.file_name()) {
             (Some(places), Some(name)) => places.folder().join(name),
-            _ => self.workspace.clone(),
+            _ => self.files.clone(),
         }
     }
 
@@ -156,7 +158,7 @@ impl SandboxDirs {
     pub(super) fn mounted(&self) -> (&Path, &Path) {
         match &self.places {
             Some(places) => (places.folder(), places.workspaces()),
-            None => (&self.workspace, &self.workspace),
+            None => (&self.files, &self.workspace),
         }
     }
 
@@ -170,13 +172,33 @@ impl SandboxDirs {
     }
 }
 
-/// The places of a movable runner, and the path of its workspace in the sandbox.
-fn located(directory: &Path, workspace: &Path) -> io::Result<(Option<Places>, PathBuf)> {
-    if let (Some(workspaces), Some(name)) = (workspace.parent(), workspace.file_name()) {
-        let workspaces = fs::canonicalize(workspaces)?;
-        if let Some(places) = Places::of(directory, &workspaces) {
-            return Ok((Some(places), workspaces.join(name)));
+/// The paths of a workspace.
+struct Located {
+    places: Option<Places>,
+    /// In the sandbox.
+    workspace: PathBuf,
+    /// Outside, without links.
+    files: PathBuf,
+}
+
+// === impl Located ===
+
+impl Located {
+    fn of(directory: &Path, workspace: &Path) -> io::Result<Self> {
+        let files = fs::canonicalize(workspace);
+        if let (Some(workspaces), Some(name)) = (workspace.parent(), workspace.file_name()) {
+            let workspaces = fs::canonicalize(workspaces)?;
+            let workspace = workspaces.join(name);
+            if let Some(places) = Places::of(directory, &workspaces) {
+                let files = files.unwrap_or_else(|_| workspace.clone());
+                return Ok(Self { places: Some(places), workspace, files });
+            }
+            // Child runs share the workspace of their parent, at the same path.
+            if files.as_ref().is_ok_and(|files| Places::have(files, &workspaces)) {
+                return Ok(Self { places: None, workspace, files: files? });
+            }
         }
+        let files = files?;
+        Ok(Self { places: None, workspace: files.clone(), files })
     }
-    Ok((None, fs::canonicalize(workspace)?))
 }

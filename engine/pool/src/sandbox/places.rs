@@ -46,6 +46,15 @@ impl Places {
         Some(Self { folder, workspaces: fs::canonicalize(workspaces).ok()? })
     }
 
+    /// Whether files lie in the folder of some movable runner.
+    pub(super) fn have(files: &Path, workspaces: &Path) -> bool {
+        let state = workspaces.parent();
+        let folder = files.parent().filter(|folder| folder.ends_with(NAME));
+        folder.zip(state).is_some_and(|(folder, state)| {
+            folder.ancestors().nth(OWN_PARTS).is_some_and(|above| above == state)
+        })
+    }
+
     /// The folder with the workspace of the current run.
     pub(super) fn folder(&self) -> &Path {
         &self.folder

@@ -347,7 +347,7 @@ impl Life {
             | ToRunner::Agent(..)
             | ToRunner::Workspace(_)
             | ToRunner::Redirect(_)
-            | ToRunner::Leave(_)
+            | ToRunner::Leave
             | ToRunner::Enter(_) => {}
         }
         Vec::new()
@@ -563,7 +563,7 @@ fn name(message: &ToRunner) -> &'static str {
         ToRunner::Agent(..) => "Agent",
         ToRunner::Workspace(_) => "Workspace",
         ToRunner::Redirect(_) => "Redirect",
-        ToRunner::Leave(_) => "Leave",
+        ToRunner::Leave => "Leave",
         ToRunner::Enter(_) => "Enter",
     }
 }
