@@ -26,7 +26,7 @@ use crate::{
     lease::{COMMAND_QUEUE, EVENT_QUEUE, Lease},
     orphans,
     sandbox::{Isolation, Local, RequiredFor, Sandbox, SandboxDirs, Trust, Untrusted},
-    supervisor::Supervisor,
+    supervisor::{History, Supervisor},
 };
 
 /// Name of the pool of local runners in the store.
@@ -393,8 +393,7 @@ impl LocalPool {
             directory,
             events,
             commands,
-            left_in_order: false,
-            was_restarted: false,
+            history: History::default(),
             _led: led,
         };
         self.tasks.spawn("runner", supervisor.run());

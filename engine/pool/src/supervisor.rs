@@ -51,12 +51,18 @@ pub(crate) struct Supervisor {
     pub(crate) directory: PathBuf,
     pub(crate) events: mpsc::Sender<PoolEvent>,
     pub(crate) commands: mpsc::Receiver<Tagged>,
-    /// The runner exited with status 0, which promises that no process of a step is left.
-    pub(crate) left_in_order: bool,
-    /// The process is not the first one on its directory: it does not know the state before the run.
-    pub(crate) was_restarted: bool,
+    pub(crate) history: History,
     /// Locked while the runner is supervised.
     pub(crate) _led: std::fs::File,
+}
+
+/// The past of the processes of a runner.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    /// The runner exited with status 0, which promises that no process of a step is left.
+    left_in_order: bool,
+    /// The process is not the first one on its directory: it does not know the state before the run.
+    was_restarted: bool,
 }
 
 /// The process of a supervised runner.
@@ -82,7 +88,7 @@ impl Supervisor {
             Ok(SessionEnd::Released) => {
                 let reason = "released".to_owned();
                 // Nothing of it is needed any more: processes that still live are killed.
-                if !self.left_in_order {
+                if !self.history.left_in_order {
                     orphans::end(&self.directory, &self.pool.clock).await;
                 }
                 self.pool.remove_directory(&self.runner);
@@ -109,7 +115,7 @@ impl Supervisor {
                 Arrival::Connected(stream) => stream,
                 Arrival::Left(end) => return Ok(end),
                 Arrival::Died => {
-                    self.was_restarted = true;
+                    self.history.was_restarted = true;
                     deaths += 1;
                     if deaths >= MAX_DEATHS {
                         return Err(Error::Dying { deaths, last_words: self.last_words() });
@@ -120,7 +126,7 @@ impl Supervisor {
             };
             let LocalPool { store, clock, limits, .. } = &self.pool;
             let credential = Credential::Token(&self.token);
-            let is_proven = !self.was_restarted && self.is_runner(&stream);
+            let is_proven = !self.history.was_restarted && self.is_runner(&stream);
             let (read, write) = stream.into_split();
             let session = Session::new(store, clock, &self.runner, credential, *limits);
             let mut session = session.at(self.place.clone(), is_proven);
@@ -134,7 +140,7 @@ impl Supervisor {
                 Ok(SessionEnd::Disconnected) => {}
                 Ok(SessionEnd::Detached) => return Ok(SessionEnd::Detached),
                 Ok(SessionEnd::Released) => {
-                    self.left_in_order = self.wait_until_left(running).await;
+                    self.history.left_in_order = self.wait_until_left(running).await;
                     return Ok(SessionEnd::Released);
                 }
                 // Not the runner's fault; another session would fail as well.

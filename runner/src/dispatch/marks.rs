@@ -15,7 +15,7 @@ use rustix::{
 
 use crate::{files, system};
 
-/// What other processes of the same user may set, and what later steps inherit.
+/// Properties that other processes of the same user may set and later steps inherit.
 const PROCESS_FILES: [&str; 4] = ["limits", "coredump_filter", "oom_score_adj", "timerslack_ns"];
 /// The same in `/proc/self/status`.
 const STATUS: [&str; 3] = ["Umask:", "Cpus_allowed:", "Mems_allowed:"];
@@ -26,14 +26,14 @@ const MAX_ATTRIBUTE_BYTES: usize = 4_096;
 /// Bytes of a file that are compared.
 const MAX_FILE_BYTES: usize = 4_096;
 
-/// See the module.
+/// The properties at one time, to be compared with those of another.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Marks {
     process: Vec<String>,
     paths: Vec<(PathBuf, PathMark)>,
 }
 
-/// The properties of a folder, apart from its entries, or of a small file.
+/// The properties of a folder without its entries, or of a small file.
 #[derive(Debug, PartialEq, Eq)]
 struct PathMark {
     /// Device, inode, mode, user and group.

@@ -116,7 +116,7 @@ mod replays;
 mod required;
 #[cfg(test)]
 mod reused;
-
+#[cfg(test)]
 mod roles;
 #[cfg(test)]
 mod rotated;

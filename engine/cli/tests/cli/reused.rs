@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use serde_json::Value as Json;
 
 use crate::{
+    own_isolation::{own_isolation, workflow},
     serve::Served,
-    walled::{own_isolation, workflow},
 };
 
 /// Runs of which two must share a runner: the first ones may start before it is idle.

@@ -175,9 +175,9 @@ impl SandboxDirs {
 /// The paths of a workspace.
 struct Located {
     places: Option<Places>,
-    /// In the sandbox.
+    /// Its path in the sandbox.
     workspace: PathBuf,
-    /// Outside, without links.
+    /// Its path outside, without symbolic links.
     files: PathBuf,
 }
 
