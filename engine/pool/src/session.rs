@@ -366,6 +366,14 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Starts with the next run's workspace. Content of the last run does not count for it.
+    fn enter(&mut self, place: RunnerWorkspace) -> ToRunner {
+        let Self { store, clock, runner, moving: Moving { limits, .. }, .. } = *self;
+        self.content = ContentService::new(store, clock, runner, limits);
+        self.moving.place = Some(place.clone());
+        ToRunner::Enter(place)
+    }
+
     /// Executes a command; `true` if the session is to be detached.
     fn command(&mut self, tagged: Option<Tagged>) -> Result<bool, Error> {
         let is_stale = tagged.as_ref().is_some_and(|tagged| tagged.epoch != self.events.epoch());
@@ -429,13 +437,7 @@ impl<'a> Session<'a> {
                 self.moving.leaving = Some(answer);
                 ToRunner::Leave
             }
-            Some(Command::Enter(place)) => {
-                // Content of the last run does not count for the next one.
-                let Self { store, clock, runner, moving: Moving { limits, .. }, .. } = *self;
-                self.content = ContentService::new(store, clock, runner, limits);
-                self.moving.place = Some(place.clone());
-                ToRunner::Enter(place)
-            }
+            Some(Command::Enter(place)) => self.enter(place),
             Some(Command::Release) | None => {
                 self.released = Some(self.clock.mark());
                 ToRunner::Shutdown(ShutdownWhen::Idle)
