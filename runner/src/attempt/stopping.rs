@@ -15,7 +15,7 @@ pub(crate) const STOPPED: &str = "the runner was stopped";
 pub(crate) enum Order {
     /// No order to stop.
     Run,
-    /// TERM, then KILL after the grace: the runner itself is stopped, and the step may run elsewhere.
+    /// TERM, then KILL after the grace: the runner itself is stopped, and the step is lost with it.
     Leave,
     /// TERM, then KILL after the grace.
     Cancel,

@@ -157,7 +157,7 @@ fn missing_or_wrong_lfs_contents_are_refused() {
     let wrong = Objects { contents, given: Mutex::default(), other: Some(b"#!/bin/no\n".to_vec()) };
     let output = forge.run(&server, |request| wrong.answer(&forge, request));
     assert_ne!(output.code, 0);
-    output.reports(&["not what its pointer", "PLUE-F0022"]);
+    output.reports(&["does not match its pointer", "PLUE-F0022"]);
     let shown = format!("{output:?}");
     assert!(!shown.contains(TOKEN) && !shown.contains("hidden"), "{shown}");
 }

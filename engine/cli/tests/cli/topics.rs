@@ -154,7 +154,7 @@ fn row_0_15_messages_on_topics_start_runs() {
     assert_eq!(here.stdout, there.stdout);
     served
         .remotely(&["event", "send", "webhook:x", "--repo", "acme/app"])
-        .reports(&["only webhooks"]);
+        .reports(&["reserved for webhooks"]);
     served.bench.plue(&["event", "send", "t", "--repo", "acme/none"]).ends(4);
 }
 

@@ -211,7 +211,7 @@ fn plain(error: FeedbackError, now: Timestamp, rights: Rights) -> FeedbackError 
     let FeedbackError::Refused { what, status, reason } = error else { return error };
     let hint = match status {
         401 => format!(
-            "; is the key this App's, and the clock of this machine right? It answered {}",
+            "; is the key this App's, and the clock of this machine right? Its time is {}",
             now.strftime("%FT%TZ")
         ),
         404 => "; is the App installed for this repository?".to_owned(),

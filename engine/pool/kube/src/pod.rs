@@ -16,10 +16,10 @@ pub const TOKEN_AUDIENCE: &str = "plue-runner";
 const USER: u32 = 10_001;
 /// Lifetime of the identity token in seconds; the kubelet renews it. The least that Kubernetes allows.
 const TOKEN_SECONDS: u32 = 600;
-/// Seconds between SIGTERM and SIGKILL.
-const GRACE: u32 = 60;
+/// Seconds between SIGTERM and SIGKILL. A runner without a step ends at once; a node that drains waits for steps.
+const GRACE: u32 = 3_600;
 /// Seconds of it in which a step may still end; the others are for its own TERM and the delivery of results.
-const DRAIN_GRACE: &str = "40";
+const DRAIN_GRACE: &str = "3540";
 /// Folders of the runner and of the run's files: on one volume, as files are moved from one to the other.
 const STATE: &str = "/workspace/state";
 const WORKSPACE: &str = "/workspace/work";

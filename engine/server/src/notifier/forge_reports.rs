@@ -21,8 +21,10 @@ use crate::error::Error;
 const BATCH: u32 = 256;
 /// Pause between two rounds, so that log chunks of a run do not cause a round each.
 const PACE: Duration = Duration::from_millis(500);
-/// Lifetime of a claim, longer than all calls of one report may take.
-const CLAIM: Duration = Duration::from_secs(300);
+/// Time for all calls of one report. The next attempt continues after the calls that succeeded.
+const SEND_WITHIN: Duration = Duration::from_secs(45);
+/// Lifetime of a claim, longer than [`SEND_WITHIN`]: after a crash, no other server reports before its end.
+const CLAIM: Duration = Duration::from_secs(60);
 /// The first wait after a failure; doubled after each further one.
 const BACKOFF: Duration = Duration::from_secs(5);
 /// The longest wait after a failure.
@@ -121,13 +123,13 @@ impl Notifier {
         if !self.store.reports().claim(row, now + CLAIM).await? {
             return Ok(false);
         }
-        let mut outcome =
-            if is_changed { self.send(row, &current, &mut reported).await } else { Ok(true) };
-        if let Err(SendError::Forge(FeedbackError::Refused { status: 401, .. })) = &outcome
-            && self.credentials.forget_app_token(&row.key.repo)
-        {
-            outcome = self.send(row, &current, &mut reported).await;
-        }
+        let outcome = match is_changed {
+            true => tokio::select! {
+                outcome = self.send_with_fresh_token(row, &current, &mut reported) => outcome,
+                () = self.process.clock.sleep(SEND_WITHIN) => Err(SendError::Late),
+            },
+            false => Ok(true),
+        };
         let now = self.process.clock.now();
         let (next_at, done) = match outcome {
             Ok(has_receiver) => {
@@ -148,6 +150,22 @@ impl Notifier {
         let told = serde_json::to_value(&reported).unwrap_or_default();
         self.store.reports().settle(row, &SettledReport { told, next_at, done }).await?;
         Ok(is_changed)
+    }
+
+    /// Sends a report, again with a new token if the forge refuses that of its app.
+    async fn send_with_fresh_token(
+        &self,
+        row: &ReportRow,
+        current: &CurrentState,
+        reported: &mut StatusReport,
+    ) -> Result<bool, SendError> {
+        let outcome = self.send(row, current, reported).await;
+        let is_refused =
+            matches!(&outcome, Err(SendError::Forge(FeedbackError::Refused { status: 401, .. })));
+        match is_refused && self.credentials.forget_app_token(&row.key.repo) {
+            true => self.send(row, current, reported).await,
+            false => outcome,
+        }
     }
 
     async fn current_state(
@@ -282,7 +300,7 @@ impl StatusReport {
         let doubled = BACKOFF.saturating_mul(1 << self.failures.saturating_sub(1).min(8));
         let doubled = doubled.min(MAX_BACKOFF);
         match error {
-            SendError::Own(_) => Some(doubled),
+            SendError::Own(_) | SendError::Late => Some(doubled),
             SendError::Forge(error) => error.retry_after().map(|wait| wait.max(doubled)),
         }
     }
@@ -295,6 +313,8 @@ enum SendError {
     Own(#[from] Error),
     #[error(transparent)]
     Forge(#[from] FeedbackError),
+    #[error("the forge did not answer all calls of a report within {} s", SEND_WITHIN.as_secs())]
+    Late,
 }
 
 fn fingerprint(standing: &Standing) -> String {
