@@ -74,7 +74,7 @@ async fn apps_exchange_short_jwts_for_repository_tokens() {
 async fn refusals_name_the_likely_cause() {
     let body = r#"{"message": "'Issued at' claim ('iat') must be in the past"}"#;
     for (status, hint) in [
-        (401, "the clock of this machine right? It answered 20"),
+        (401, "the clock of this machine right? Its time is 20"),
         (404, "is the App installed for this repository?"),
         (422, "docs/how-to/github-app.md"),
     ] {
