@@ -1,6 +1,6 @@
 //! Runners of other machines: they dial in over a WebSocket and are leased by name, label or pool.
 //!
-//! The store decides which run has a runner ([`Store::bind_runner`]); here are only the connections of this
+//! The store decides which run has a runner ([`plue_store::handles::Runners::bind`]); here are only the connections of this
 //! engine. A connection before its greeting costs a permit and a few KiB for five seconds. Must not hand a
 //! runner to a run that its row is not bound to.
 
