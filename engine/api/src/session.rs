@@ -9,6 +9,7 @@ use axum::{
 };
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
 
 use crate::{access::Refusal, problem::Problem, server::Api};
 
@@ -61,6 +62,12 @@ pub fn hash(secret: &str) -> String {
 #[must_use]
 pub fn csrf(secret: &str) -> String {
     hex::encode(Sha256::digest(format!("csrf {secret}")))
+}
+
+/// Whether `shown` is the CSRF token of the session with this secret, compared in constant time.
+#[must_use]
+pub fn is_csrf(shown: &str, secret: &str) -> bool {
+    shown.as_bytes().ct_eq(csrf(secret).as_bytes()).into()
 }
 
 /// The cookie of a session.
@@ -119,7 +126,7 @@ pub fn is_own(method: &Method, headers: &HeaderMap, secret: &str) -> bool {
     let site = text("sec-fetch-site").is_none_or(|site| matches!(site, "same-origin" | "none"));
     let only_looks = matches!(*method, Method::GET | Method::HEAD);
     // A comparison of two hashes; the first differing byte reveals nothing about the secret.
-    site && (only_looks || text(CSRF_HEADER) == Some(&csrf(secret)))
+    site && (only_looks || text(CSRF_HEADER).is_some_and(|shown| is_csrf(shown, secret)))
 }
 
 #[cfg(test)]

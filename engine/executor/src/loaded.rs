@@ -10,7 +10,7 @@ use std::{
 use jiff::Timestamp;
 use plue_flow::{Fact, Run};
 use plue_plan::{Action, DurationText, Event, Plan, RunId, plan::DEFAULT_TIMEOUT};
-use plue_store::{RunRow, RunSource, Store};
+use plue_store::{FoldedRun, RunRow, RunSource, Store, error::Error as StoreError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -139,25 +139,26 @@ impl Loaded {
     /// No such run, no such plan, or one of them cannot be read.
     pub async fn read(store: &Store, id: &RunId) -> Result<Self, Error> {
         let stored = store.runs().load(id).await?.ok_or_else(|| Error::UnknownRun(id.clone()))?;
-        let (row, source) = (stored.run, stored.source);
         let corrupt = |message: String| Error::Corrupt { run: id.clone(), message };
-        let bytes = store.plans().get(&row.plan).await?;
-        let bytes = bytes.ok_or_else(|| Error::MissingPlan { run: id.clone(), plan: row.plan })?;
-        let mut plan = Plan::from_json(&bytes).map_err(|error| corrupt(error.to_string()))?;
-        let origin: Origin = serde_json::from_value(source.origin.clone())
+        let unread = |error: StoreError| match error {
+            StoreError::Corrupt(message) => corrupt(message),
+            other => Error::Store(other),
+        };
+        let hash = stored.run.plan;
+        let plan = store.plans().parsed(&hash).await.map_err(unread)?;
+        let mut plan = plan.ok_or_else(|| Error::MissingPlan { run: id.clone(), plan: hash })?;
+        let origin: Origin = serde_json::from_value(stored.source.origin.clone())
             .map_err(|error| corrupt(error.to_string()))?;
         // Applied here, so that the stored plan and its hash stay unchanged.
         plan.max_parallel = plan.max_parallel.into_iter().chain(origin.max_parallel).min();
-        if row.fork.is_some() {
+        if stored.run.fork.is_some() {
             let most = origin.max_duration_s.map_or(MAX_UNTRUSTED, Duration::from_secs);
             shorten(&mut plan, most);
         }
-        let plan = Arc::new(plan);
         let is_cancel = |(_, fact): &&(_, Fact)| matches!(fact, Fact::CancelRequested { .. });
         let cancels = stored.journal.iter().filter(is_cancel).count();
         let last = stored.journal.last().map(|(at, _)| *at);
-        let run = Run::fold(id.clone(), plan.clone(), stored.journal)
-            .map_err(|error| corrupt(error.to_string()))?;
+        let FoldedRun { row, source, plan, run } = stored.fold(Arc::new(plan)).map_err(unread)?;
         Ok(Self { seq: row.seq, row, source, origin, plan, run, cancels, last })
     }
 }

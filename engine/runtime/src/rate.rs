@@ -33,6 +33,26 @@ pub struct Buckets {
     full_at: Mutex<HashMap<String, Duration>>,
 }
 
+// === impl Rate ===
+
+impl Rate {
+    /// Takes a token out of the bucket that is full again at `full_at`. Both times count from one origin,
+    /// which the caller chooses.
+    ///
+    /// # Errors
+    /// The bucket is empty; the time until it has a token.
+    pub fn take(&self, full_at: &mut Duration, now: Duration) -> Result<(), Duration> {
+        let at = (*full_at).max(now);
+        let depth = self.every.saturating_mul(self.burst.max(1).saturating_sub(1));
+        let used = at.saturating_sub(now);
+        if used > depth {
+            return Err(used.saturating_sub(depth));
+        }
+        *full_at = at.saturating_add(self.every);
+        Ok(())
+    }
+}
+
 // === impl Buckets ===
 
 impl Buckets {
@@ -57,13 +77,9 @@ impl Buckets {
                 key = "";
             }
         }
-        let at = full_at.get(key).copied().unwrap_or(Duration::ZERO).max(now);
-        let depth = self.rate.every.saturating_mul(self.rate.burst.max(1).saturating_sub(1));
-        let used = at.saturating_sub(now);
-        if used > depth {
-            return Err(used.saturating_sub(depth));
-        }
-        full_at.insert(key.to_owned(), at.saturating_add(self.rate.every));
+        let mut at = full_at.get(key).copied().unwrap_or(Duration::ZERO);
+        self.rate.take(&mut at, now)?;
+        full_at.insert(key.to_owned(), at);
         Ok(())
     }
 

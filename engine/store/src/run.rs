@@ -1,6 +1,7 @@
 //! Reading runs, their journals and their steps.
 
 mod cancel;
+mod folded;
 mod history;
 mod list;
 mod obstacle;
@@ -21,6 +22,7 @@ use crate::{
 };
 
 pub use cancel::CancelRequest;
+pub use folded::FoldedRun;
 pub use history::{PastRun, StepTimes};
 pub use list::{EventTexts, ListedRun, RunQuery};
 pub use obstacle::{Obstacle, ObstacleKind};

@@ -12,7 +12,7 @@ pub mod stand;
 use std::{collections::BTreeMap, sync::Arc};
 
 use plue_flow::{AttemptStatus, Fact, Run};
-use plue_plan::{AttemptId, Plan, RunId};
+use plue_plan::{AttemptId, RunId};
 use plue_store::{AttemptRow, LogRange, LogStream, Store};
 
 /// Everything that is wrong with a run in the store; empty if it is sound.
@@ -21,9 +21,8 @@ use plue_store::{AttemptRow, LogRange, LogStream, Store};
 /// If the database cannot be read.
 pub async fn violations(store: &Store, id: &RunId) -> Vec<String> {
     let stored = store.runs().load(id).await.expect("readable").expect("the run is there");
-    let bytes =
-        store.plans().get(&stored.run.plan).await.expect("readable").expect("its plan is there");
-    let plan = Arc::new(Plan::from_json(&bytes).expect("a plan"));
+    let plan = store.plans().parsed(&stored.run.plan).await.expect("a plan");
+    let plan = Arc::new(plan.expect("its plan is there"));
     let facts: Vec<Fact> = stored.journal.iter().map(|(_, fact)| fact.clone()).collect();
     let mut wrong = Vec::new();
     if stored.run.seq != facts.len() as u64 {

@@ -10,6 +10,7 @@ use plue_dashboard::{
     ui::{Tone, fields::Field},
 };
 use plue_plan::RunId;
+use plue_store::FoldedRun;
 
 use super::{
     field, html, login,
@@ -20,7 +21,7 @@ use crate::{
     access::Role,
     commands::DecisionRequest,
     problem::Problem,
-    reading::{Whole, whole},
+    reading::whole,
     records::status::ApprovalRecord,
     routes::approvals::{answers_as, decide_step},
     server::Api,
@@ -81,8 +82,8 @@ async fn load(
 }
 
 /// The decisions that a run waits for.
-pub(super) fn asks(reader: &Reader, read: &Whole) -> Vec<Ask> {
-    let Whole { row, plan, run, .. } = read;
+pub(super) fn asks(reader: &Reader, read: &FoldedRun) -> Vec<Ask> {
+    let FoldedRun { row, plan, run, .. } = read;
     let records = run.waiting().filter_map(|one| ApprovalRecord::of(row, plan, &one));
     records
         .map(|record| Ask {

@@ -110,7 +110,7 @@ impl FromRequest<Api> for Form {
         let reader = Reader::from_request_parts(&mut parts, api).await?;
         let body = Bytes::from_request(Request::from_parts(parts, body), api).await;
         let body = body.map_err(IntoResponse::into_response)?;
-        match field(&body, "csrf") == Some(session::csrf(&reader.secret)) {
+        match field(&body, "csrf").is_some_and(|shown| session::is_csrf(&shown, &reader.secret)) {
             true => Ok(Self { reader, body }),
             false => Err(html::problem(&login::foreign_form(), &reader.shell)),
         }

@@ -18,7 +18,7 @@ use plue_dashboard::{
     state::State as Shown,
 };
 use plue_plan::{Plan, PlanHash, RunId, Step};
-use plue_store::{AttemptRow, LogRange};
+use plue_store::{AttemptRow, FoldedRun, LogRange};
 
 use super::{approvals, printed, reader::Reader, test_results};
 use crate::{
@@ -26,7 +26,6 @@ use crate::{
     explain::Subject,
     extract::run_of,
     problem::Problem,
-    reading::Whole,
     records::status::{StatusRecord, WaitingRecord},
     server::Api,
     session,
@@ -82,7 +81,7 @@ async fn model(
     loaded: &Loaded,
     address: Address,
 ) -> Result<RunPage, Problem> {
-    let Whole { row, source, plan, run } = &loaded.read;
+    let FoldedRun { row, source, plan, run } = &loaded.read;
     let Loaded { status, attempts, lines, .. } = loaded;
     let subject = Subject { row, source, plan, run };
     let chosen = match &address.step {

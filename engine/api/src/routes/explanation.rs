@@ -3,6 +3,7 @@
 use axum::{extract::State, routing::get};
 use jiff::tz::TimeZone;
 use plue_plan::StepId;
+use plue_store::FoldedRun;
 use serde::Deserialize;
 
 use super::schema;
@@ -12,7 +13,7 @@ use crate::{
     explain::{Subject, explained},
     extract::{Caller, Path, Query, run_of},
     problem::Problem,
-    reading::{Whole, whole},
+    reading::whole,
     records::story::ExplainRecord,
     server::Api,
 };
@@ -54,7 +55,7 @@ async fn explanation(
             .map_err(|_| Problem::bad_request("`zone` is an IANA zone, as Europe/Berlin"))?,
     };
     let row = run_of(&api, &caller, &run).await?;
-    let Whole { row, source, plan, run } = whole(&api, &row.id).await?;
+    let FoldedRun { row, source, plan, run } = whole(&api, &row.id).await?;
     let only = which.step.map(StepId::new);
     if let Some(step) = only.as_ref().filter(|step| plan.all_steps().all(|one| one.id != **step)) {
         return Err(Problem::not_found("step", step.as_str()));

@@ -12,7 +12,7 @@ use axum::{
 use jiff::Timestamp;
 use plue_flow::RunStatus;
 use plue_plan::RunId;
-use plue_store::{CancelRequest, Reservation, RunFilter, RunRow};
+use plue_store::{CancelRequest, FoldedRun, Reservation, RunFilter, RunRow};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -27,7 +27,7 @@ use crate::{
     extract::{Caller, Json, Path, Query, admitted, repos_of, run_of},
     last_run,
     problem::Problem,
-    reading::{Whole, whole},
+    reading::whole,
     records::{Page, RunRecord, retry::RetriedRecord, status::StatusRecord},
     server::Api,
     tagged,
@@ -237,7 +237,7 @@ async fn status(
 ) -> Result<Response, Problem> {
     let row = run_of(&api, &caller, &run).await?;
     let steps = api.store().runs().steps(&row.id).await?;
-    let Whole { source, plan, run, .. } = whole(&api, &row.id).await?;
+    let FoldedRun { source, plan, run, .. } = whole(&api, &row.id).await?;
     let subject = Subject { row: &row, source: &source, plan: &plan, run: &run };
     let record = explain::status(api.store(), steps, subject).await?;
     tagged::json(&headers, &record)

@@ -9,7 +9,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use plue_api::{
-    Api, Limits,
+    Api, Limits, Login,
     client::Proxies,
     descriptors, limit,
     listen::{self, Entrance},
@@ -17,6 +17,7 @@ use plue_api::{
 };
 use plue_executor::{Engine, Isolation};
 use plue_flow::quotas::Quotas;
+use plue_plan::DurationText;
 use plue_planner::{Options as PlannerOptions, Planner, Rate};
 use plue_runtime::{Clock, Ids, Phase, Shutdown, Stop, TaskSet, Tasks, Watchdog, metrics};
 use plue_server::{Options, Parts, Server, app::AppTokens, export::Exporter, receive, runners};
@@ -120,10 +121,6 @@ pub(super) fn run(args: &ServeArgs, app: &App) -> Outcome {
     runtime.block_on(serve(args, app))
 }
 
-#[expect(
-    clippy::too_many_lines,
-    reason = "the parts of a server, once, in the order of their start"
-)]
 async fn serve(args: &ServeArgs, app: &App) -> Outcome {
     let roles = Roles::of(&args.role)?;
     // A second recorder means that metrics are recorded already.
@@ -131,7 +128,7 @@ async fn serve(args: &ServeArgs, app: &App) -> Outcome {
     let store = wiring::open_store_for(app, Durability::Full).await?;
     let listener = bound(args.listen.or(roles.answers.then_some(USUAL))).await?;
     let (tasks, clock) = (Tasks::new(), Clock::real());
-    let (places, proxies) = (descriptors::raise_limit(), wiring::proxies(app)?);
+    let front = Front { places: descriptors::raise_limit(), proxies: wiring::proxies(app)? };
     let (shutdown, stop) = Shutdown::new();
     let wanted = TraceOptions { endpoint: args.traces.as_deref(), url: args.public_url.as_deref() };
     // A process that drives no run sees none end.
@@ -153,19 +150,7 @@ async fn serve(args: &ServeArgs, app: &App) -> Outcome {
     let login = config.map(|config| login::login(config, &public, clock)).transpose()?.flatten();
     // It answers for as long as it works.
     let (done, over) = Shutdown::new();
-    let api = Api::new(server::Parts {
-        store: store.clone(),
-        commands: server.commands(),
-        clock,
-        ids: Ids::random(),
-        limits: limits(places, proxies.clone()),
-        tasks: tasks.clone(),
-        watchdog: watchdog.clone(),
-        drain: stop.clone(),
-        stop: over.clone(),
-        metrics: metrics::render,
-        login,
-    });
+    let api = front.api(&making, &server, login, over.clone());
     let routes = if roles.answers {
         hint(&store, app).await?;
         let others =
@@ -183,6 +168,7 @@ async fn serve(args: &ServeArgs, app: &App) -> Outcome {
     let _patrol = watchdog.patrol().map_err(|error| Failure::infrastructure(&error))?;
     let mut parts = TaskSet::new(&tasks, "part of the server");
     if let Some(listener) = listener {
+        let Front { places, proxies } = front;
         let entrance = Entrance { listener, max_connections: places, proxies };
         parts.spawn("listen", listen::serve(entrance, routes, over.clone(), tasks.clone(), clock));
     }
@@ -212,12 +198,6 @@ async fn all_end(mut parts: TaskSet<&'static str, ()>) -> Outcome {
         }
     }
     Ok(Exit::Ok)
-}
-
-/// Reserves a quarter of the connections for requests that are no streams.
-fn limits(places: usize, proxies: Proxies) -> Limits {
-    let usual = Limits::default();
-    Limits { streams: usual.streams.min(places / 4 * 3), proxies, ..usual }
 }
 
 async fn bound(address: Option<SocketAddr>) -> Result<Option<TcpListener>, Failure> {
@@ -262,6 +242,40 @@ struct Making<'a> {
     tasks: &'a Tasks,
     watchdog: &'a Watchdog,
     stop: &'a Stop,
+}
+
+/// The side of a server that meets clients.
+struct Front {
+    /// Connections at the same time at most.
+    places: usize,
+    proxies: Proxies,
+}
+
+// === impl Front ===
+
+impl Front {
+    fn api(&self, making: &Making<'_>, server: &Server, login: Option<Login>, stop: Stop) -> Api {
+        Api::new(server::Parts {
+            store: making.store.clone(),
+            commands: server.commands(),
+            clock: Clock::real(),
+            ids: Ids::random(),
+            limits: self.limits(),
+            tasks: making.tasks.clone(),
+            watchdog: making.watchdog.clone(),
+            drain: making.stop.clone(),
+            stop,
+            metrics: metrics::render,
+            login,
+        })
+    }
+
+    /// Reserves a quarter of the connections for requests that are no streams.
+    fn limits(&self) -> Limits {
+        let usual = Limits::default();
+        let streams = usual.streams.min(self.places / 4 * 3);
+        Limits { streams, proxies: self.proxies.clone(), ..usual }
+    }
 }
 
 /// Warns, before the first step starts, if steps of own commits are not fully isolated.
@@ -351,9 +365,7 @@ impl Roles {
 /// A lease that is neither endless nor over before a sign of life could come.
 fn duration(text: &str) -> Result<Duration, Failure> {
     let refused = |why: String| Failure::usage(format!("--lease {text}: {why}"));
-    let lease: jiff::SignedDuration =
-        text.parse().map_err(|error: jiff::Error| refused(error.to_string()))?;
-    let lease = Duration::try_from(lease).map_err(|error| refused(error.to_string()))?;
+    let lease = DurationText::new(text).parse().map_err(|error| refused(error.to_string()))?;
     if !(SHORTEST_LEASE..=LONGEST_LEASE).contains(&lease) {
         return Err(refused("from 1s to 10m".to_owned()));
     }

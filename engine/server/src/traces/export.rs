@@ -27,7 +27,6 @@ use plue_executor::{
     Origin,
     trace::{ENDS_QUEUE, Ended, Sampling, Traces},
 };
-use plue_plan::Plan;
 use plue_runtime::{Clock, Phase, Stop, clock::Mark, metrics::names::TRACES};
 use plue_store::Store;
 use tokio::sync::mpsc;
@@ -208,9 +207,9 @@ impl Exporter {
     async fn spans_of(&self, store: &Store, end: &Ended) -> Result<Vec<SpanData>, crate::Error> {
         // A run that was deleted meanwhile has no trace.
         let Some(stored) = store.runs().load(&end.run).await? else { return Ok(Vec::new()) };
-        let Some(plan) = store.plans().get(&stored.run.plan).await? else { return Ok(Vec::new()) };
+        let plan = store.plans().parsed(&stored.run.plan).await?;
+        let Some(plan) = plan else { return Ok(Vec::new()) };
         let corrupt = |message| plue_executor::Error::Corrupt { run: end.run.clone(), message };
-        let plan = Plan::from_json(&plan).map_err(|problem| corrupt(problem.message))?;
         let origin: Origin = serde_json::from_value(stored.source.origin.clone())
             .map_err(|error| corrupt(error.to_string()))?;
         let calls = store.claude().calls_of(&end.run, MAX_CALLS).await?;

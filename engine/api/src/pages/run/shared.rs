@@ -12,7 +12,7 @@ use std::{
 use plue_dashboard::run::{LogEnd, steps::StepLine, tests::TestResults};
 use plue_plan::{PlanHash, RunId};
 use plue_runtime::clock::Mark;
-use plue_store::AttemptRow;
+use plue_store::{AttemptRow, FoldedRun};
 
 use super::{end_of_log, plan, step_lines, test_results};
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     explain::{self, Subject},
     extract::{admitted, run_of},
     problem::Problem,
-    reading::{Whole, whole},
+    reading::whole,
     records::{StatusRecord, StepRecord, test_results::TestsRecord},
     server::Api,
 };
@@ -34,7 +34,7 @@ const MAX_LOGS: usize = 20;
 
 /// Everything that the page of a run shows to every reader.
 pub(super) struct Loaded {
-    pub(super) read: Whole,
+    pub(super) read: FoldedRun,
     pub(super) status: StatusRecord,
     pub(super) attempts: Vec<AttemptRow>,
     pub(super) lines: Vec<StepLine>,
@@ -108,7 +108,7 @@ pub(super) async fn loaded(
 async fn load(api: &Api, id: &RunId) -> Result<Loaded, Problem> {
     let steps = api.store().runs().steps(id).await?;
     let read = whole(api, id).await?;
-    let Whole { row, source, plan, run } = &read;
+    let FoldedRun { row, source, plan, run } = &read;
     let subject = Subject { row, source, plan, run };
     let status = explain::status(api.store(), steps, subject).await?;
     let attempts = api.store().attempts().list(id, None).await?;

@@ -64,9 +64,8 @@ async fn read(args: &PlanArgs, run: &str, app: &App) -> Result<Recorded, Failure
     let id = one_run(&store, run).await?;
     let gone = || Failure::not_found(format!("run {id} is gone"));
     let run = store.runs().load(&id).await.map_err(|error| from_store(&error))?.ok_or_else(gone)?;
-    let bytes = store.plans().get(&run.run.plan).await.map_err(|error| from_store(&error))?;
-    let plan = Plan::from_json(&bytes.ok_or_else(gone)?);
-    let plan = plan.map_err(|problem| Failure::new(Exit::Infrastructure, problem))?;
+    let plan = store.plans().parsed(&run.run.plan).await.map_err(|error| from_store(&error))?;
+    let plan = plan.ok_or_else(gone)?;
     let origin: Origin = serde_json::from_value(run.source.origin.clone())
         .map_err(|error| Failure::infrastructure(&error))?;
     let read_set = serde_json::from_value(origin.read_set).map_err(|_| {

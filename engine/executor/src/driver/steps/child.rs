@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc};
 
 use plue_flow::{Child, Fact, Input, Run, fact::Outcome};
-use plue_plan::{AttemptId, HashedPlan, Plan, RunId, StepId};
+use plue_plan::{AttemptId, HashedPlan, RunId, StepId};
 use plue_runtime::{Phase, Stop};
 use plue_store::CancelRequest;
 use serde_json::Value as Json;
@@ -251,10 +251,9 @@ impl ChildRun {
     async fn create(&self, child: &Child, lease: &DriverLease) -> Result<(), Error> {
         let run = child.run.clone();
         let corrupt = |message: String| Error::Corrupt { run: run.clone(), message };
-        let bytes = self.shared.store.plans().get(&child.plan).await?;
+        let plan = self.shared.store.plans().parsed(&child.plan).await?;
         let missing = || Error::MissingPlan { run: run.clone(), plan: child.plan };
-        let plan = Plan::from_json(&bytes.ok_or_else(missing)?)
-            .map_err(|error| corrupt(error.to_string()))?;
+        let plan = plan.ok_or_else(missing)?;
         let plan = HashedPlan::new(plan).map_err(|problem| corrupt(problem.message))?;
         let event = serde_json::from_value(self.event.clone());
         let inputs: Result<BTreeMap<String, Json>, _> =
