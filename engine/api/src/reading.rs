@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use plue_plan::RunId;
-use plue_store::FoldedRun;
+use plue_store::run::FoldedRun;
 
 use crate::{problem::Problem, server::Api};
 

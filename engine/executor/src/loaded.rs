@@ -10,7 +10,7 @@ use std::{
 use jiff::Timestamp;
 use plue_flow::{Fact, Run};
 use plue_plan::{Action, DurationText, Event, Plan, RunId, plan::DEFAULT_TIMEOUT};
-use plue_store::{FoldedRun, RunRow, RunSource, Store, error::Error as StoreError};
+use plue_store::{RunRow, RunSource, Store, error::Error as StoreError, run::FoldedRun};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 

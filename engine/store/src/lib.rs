@@ -70,8 +70,7 @@ pub use crate::{
     options::{Durability, StoreOptions},
     repo::{ForgeReporterRow, RegisteredRow, RepoRow, ReportKey, ReportRow, SettledReport, Tick},
     run::{
-        CancelRequest, FoldedRun, Obstacle, ObstacleKind, RunFilter, RunRow, RunSource, StepRow,
-        StoredRun,
+        CancelRequest, Obstacle, ObstacleKind, RunFilter, RunRow, RunSource, StepRow, StoredRun,
     },
     runner::{ClaimedAttempt, REMOTE_POOL, RunnerKind, RunnerRow, RunnerState},
     session::{LoginRow, PersonSession, SessionRow},

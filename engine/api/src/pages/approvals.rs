@@ -10,7 +10,7 @@ use plue_dashboard::{
     ui::{Tone, fields::Field},
 };
 use plue_plan::RunId;
-use plue_store::FoldedRun;
+use plue_store::run::FoldedRun;
 
 use super::{
     field, html, login,

@@ -18,7 +18,7 @@ use plue_dashboard::{
     state::State as Shown,
 };
 use plue_plan::{Plan, PlanHash, RunId, Step};
-use plue_store::{AttemptRow, FoldedRun, LogRange};
+use plue_store::{AttemptRow, LogRange, run::FoldedRun};
 
 use super::{approvals, printed, reader::Reader, test_results};
 use crate::{

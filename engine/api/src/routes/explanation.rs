@@ -3,7 +3,7 @@
 use axum::{extract::State, routing::get};
 use jiff::tz::TimeZone;
 use plue_plan::StepId;
-use plue_store::FoldedRun;
+use plue_store::run::FoldedRun;
 use serde::Deserialize;
 
 use super::schema;

@@ -12,7 +12,7 @@ use axum::{
 use jiff::Timestamp;
 use plue_flow::RunStatus;
 use plue_plan::RunId;
-use plue_store::{CancelRequest, FoldedRun, Reservation, RunFilter, RunRow};
+use plue_store::{CancelRequest, Reservation, RunFilter, RunRow, run::FoldedRun};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;

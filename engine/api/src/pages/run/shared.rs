@@ -12,7 +12,7 @@ use std::{
 use plue_dashboard::run::{LogEnd, steps::StepLine, tests::TestResults};
 use plue_plan::{PlanHash, RunId};
 use plue_runtime::clock::Mark;
-use plue_store::{AttemptRow, FoldedRun};
+use plue_store::{AttemptRow, run::FoldedRun};
 
 use super::{end_of_log, plan, step_lines, test_results};
 use crate::{
