@@ -11,6 +11,8 @@ const OVERSCAN = 12;
 /** Rows in the page at most. */
 const MAX_ROWS = 500;
 const IDLE = 150;
+/** Commands that begin or end a group; the page has them out of sight, for those who copy. */
+const SIGN = /^(?:::(?:end)?group::|##\[(?:end)?group\])/i;
 
 /** @typedef {import("./log-lines.js").Row} Row */
 
@@ -237,7 +239,15 @@ export function rowOf(row) {
   text.dataset.t = row.at;
   const length = row.spans.reduce((sum, span) => sum + span[0].length, 0);
   if (row.length > 16 * 1024 && length < row.length) text.append(cut(row));
-  for (const [part, named, link] of row.spans) {
+  const sign = SIGN.exec(row.spans[0]?.[0] ?? "")?.[0] ?? "";
+  if (sign) {
+    const command = document.createElement("span");
+    command.className = "sign";
+    command.textContent = sign;
+    text.append(command);
+  }
+  for (const [at, [whole, named, link]] of row.spans.entries()) {
+    const part = at === 0 ? whole.slice(sign.length) : whole;
     if (!named && !link) { text.append(part); continue; }
     const span = document.createElement(link ? "a" : "span");
     if (named) span.className = named;

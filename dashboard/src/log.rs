@@ -18,6 +18,8 @@ pub const WHOLE_LINES: u64 = 5_000;
 pub const WHOLE_BYTES: u64 = 2 * 1024 * 1024;
 /// Lines of a window in a page of a larger log.
 pub const WINDOW_LINES: u64 = 500;
+/// Commands of groups, as GitHub and Azure read them; `log-window.js` has the same.
+const SIGNS: &[&str] = &["::group::", "::endgroup::", "##[group]", "##[endgroup]"];
 /// Lines that a browser lays out together.
 const CLUSTER: usize = 50;
 
@@ -253,10 +255,26 @@ fn row(line: &Line, style: &mut Style) -> Markup {
                 aria-label=(format!("Line {}", line.number)) {}
             span.tx data-t=(line.at.strftime("%H:%M:%S%.3f")) {
                 @if is_cut { span.cut data-byte=(line.byte) data-length=(line.length) { (size(line.length)) " line" } }
-                (ansi::markup(style, &line.text))
+                (content(line, style))
             }
         }
     }
+}
+
+/// The text of a line. The command that begins a group is there for those who copy it, out of sight.
+fn content(line: &Line, style: &mut Style) -> Markup {
+    let sign = sign(&line.text);
+    html! {
+        @if !sign.is_empty() { span.sign { (sign) } }
+        (ansi::markup(style, &line.text[sign.len()..]))
+    }
+}
+
+/// The command at the start of a line that begins or ends a group.
+fn sign(text: &str) -> &str {
+    let starts =
+        |sign: &&&str| text.get(..sign.len()).is_some_and(|start| start.eq_ignore_ascii_case(sign));
+    SIGNS.iter().find(starts).map_or("", |sign| &text[..sign.len()])
 }
 
 /// Neighbouring windows, for browsers without scripts.
@@ -328,6 +346,21 @@ mod tests {
         assert!(html.contains(r#"<span class="f1">still red</span>"#), "{html}");
         assert!(html.contains(r"\u{202e}") && !html.contains('\u{202e}'), "{html}");
         assert!(html.contains(r#"id="L2""#) && html.contains(r#"data-n="2""#), "{html}");
+    }
+
+    #[test]
+    fn commands_of_groups_are_out_of_sight() {
+        let lines =
+            vec![line(1, "::group::Compile <b>"), line(2, "::ENDGROUP::"), line(3, "a ::group::")];
+        let window = Window { lines, total: 3, bytes: 20, ..Window::default() };
+        let html = rows(&window).into_string();
+        for part in [
+            r#"<span class="sign">::group::</span>Compile &lt;b&gt;</span>"#,
+            r#"<span class="sign">::ENDGROUP::</span></span>"#,
+            ">a ::group::</span>",
+        ] {
+            assert!(html.contains(part), "{part}: {html}");
+        }
     }
 
     #[test]

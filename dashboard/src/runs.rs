@@ -11,8 +11,10 @@ use crate::{
 };
 
 mod filter;
+pub mod views;
 
 pub use filter::{ACTIVE, Filter};
+use views::Views;
 
 /// A page of the list.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +23,8 @@ pub struct RunsPage {
     pub lines: Vec<RunLine>,
     /// The filter that they passed.
     pub filter: Filter,
+    /// Filters that the reader saved.
+    pub views: Views,
     /// Types of events to filter by.
     pub events: &'static [&'static str],
     /// Id behind which the next page begins.
@@ -67,8 +71,12 @@ pub struct RunLine {
 pub fn page(model: &RunsPage) -> Page {
     let has_filter = model.filter != Filter::default();
     let body = html! {
-        div.head { h1 { "Runs" } }
+        div.head {
+            h1 { "Runs" }
+            div.actions { (model.views.action(&model.filter)) }
+        }
         @if let Some((tone, message)) = &model.done { (notice(*tone, &html! { p { (message) } })) }
+        (model.views.draw(&model.filter))
         (model.filter.draw(model.events))
         @if model.lines.is_empty() {
             div.card { (nothing(has_filter)) }
@@ -219,6 +227,7 @@ mod tests {
         RunsPage {
             lines,
             filter: Filter::default(),
+            views: Views::default(),
             events: &["push"],
             older: None,
             newer: None,

@@ -103,6 +103,14 @@ impl Section {
         }
     }
 
+    /// Name where the window is narrow, if it differs.
+    const fn short_title(self) -> Option<&'static str> {
+        match self {
+            Self::Pulls => Some("Pulls"),
+            Self::Runs | Self::Approvals | Self::Workflows | Self::Operations => None,
+        }
+    }
+
     /// Address of its page.
     #[must_use]
     pub const fn path(self) -> &'static str {
@@ -298,7 +306,10 @@ impl Page {
         };
         html! {
             a href=(section.path()) aria-current=[current] {
-                (section.title())
+                @match section.short_title() {
+                    Some(short) => { span.long { (section.title()) } span.short { (short) } }
+                    None => (section.title()),
+                }
                 @if count > 0 {
                     " "
                     span.count {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::address::Address;
+use super::{address::Address, steps::StepTimes};
 use crate::{
     state::State,
     ui::{text, time},
@@ -23,6 +23,8 @@ pub struct Lane {
     pub step: String,
     /// Name of the step, or its id.
     pub title: String,
+    /// Times of the current visit, as in the table of steps.
+    pub times: StepTimes,
     /// Attempts in the order they were queued.
     pub tries: Vec<Bar>,
 }
@@ -62,7 +64,7 @@ pub fn draw(address: &Address, lanes: &[Lane], now: Timestamp) -> Markup {
         div.timeline #timeline {
             div.axis aria-hidden="true" {
                 span {}
-                div.ticks {
+                div.marks {
                     @for tick in 0..=TICKS {
                         span { (time::took((span.to - span.from) * tick / TICKS)) }
                     }
@@ -96,9 +98,9 @@ fn draw_lane(address: &Address, lane: &Lane, span: Span, now: Timestamp) -> Mark
             a href=(address.at(&lane.step)) data-step { (text::name(&lane.title)) }
             svg.bars viewBox={ "0 0 " (UNITS) " 20" } preserveAspectRatio="none" role="img"
                 aria-label=(words(lane, now)) {
-                @for bar in &lane.tries { (draw_bar(bar, span, now)) }
+                @for bar in &lane.tries { g { title { (bar_words(bar, now)) } (draw_bar(bar, span, now)) } }
             }
-            span.lane-took { (time::took(lane.tries.iter().map(|bar| ran(bar, now)).sum())) }
+            span.lane-took { (time::duration(lane.times.started, lane.times.ended, now)) }
         }
     }
 }
@@ -132,24 +134,23 @@ fn draw_bar(bar: &Bar, span: Span, now: Timestamp) -> Markup {
     }
 }
 
-/// The bars in words.
+/// The first bars in words.
 fn words(lane: &Lane, now: Timestamp) -> String {
-    let tries = lane.tries.iter().take(10).map(|bar| {
-        let (visit, number) = bar.number;
-        let mut words = format!("attempt {number}");
-        if visit > 1 {
-            words.push_str(&format!(" of visit {visit}"));
-        }
-        let begin = bar.started.or(bar.ended).unwrap_or(now).as_millisecond();
-        let waited = begin.saturating_sub(bar.queued.as_millisecond()).max(0);
-        format!(
-            "{words}: waited {}, ran {}, {}",
-            time::took(waited),
-            time::took(ran(bar, now)),
-            bar.state.word().to_lowercase()
-        )
-    });
+    let tries = lane.tries.iter().take(10).map(|bar| bar_words(bar, now));
     tries.collect::<Vec<_>>().join("; ")
+}
+
+fn bar_words(bar: &Bar, now: Timestamp) -> String {
+    let (visit, number) = bar.number;
+    let visit = if visit > 1 { format!(" of visit {visit}") } else { String::new() };
+    let begin = bar.started.or(bar.ended).unwrap_or(now).as_millisecond();
+    let waited = begin.saturating_sub(bar.queued.as_millisecond()).max(0);
+    format!(
+        "attempt {number}{visit}: waited {}, ran {}, {}",
+        time::took(waited),
+        time::took(ran(bar, now)),
+        bar.state.word().to_lowercase()
+    )
 }
 
 #[cfg(test)]
@@ -171,7 +172,8 @@ mod tests {
             ended: Some(at(from + 500)),
         };
         let tries = vec![bar(State::Failed, 1, 0), bar(State::Success, 2, 500)];
-        let lane = Lane { step: "a".to_owned(), title: "a".to_owned(), tries };
+        let times = StepTimes { ready: None, started: Some(at(200)), ended: Some(at(1_000)) };
+        let lane = Lane { step: "a".to_owned(), title: "a".to_owned(), times, tries };
         let drawn = draw(&Address::of("r", ""), &[lane], at(5_000)).into_string();
         for part in [
             r#"<rect class="queue" x="0" y="4" width="100""#,
@@ -179,6 +181,8 @@ mod tests {
             r#"<rect class="run bad" x="200" y="4" width="300""#,
             r#"<rect class="run good" x="700" y="4" width="300""#,
             "attempt 1: waited 200 ms, ran 300 ms, failed; attempt 2",
+            // As in the table: from the first start to the last end.
+            r#"<span class="lane-took"><span class="took">800 ms</span></span>"#,
         ] {
             assert!(drawn.contains(part), "{part}: {drawn}");
         }
@@ -194,7 +198,12 @@ mod tests {
             started: Some(at(1_000)),
             ended: None,
         };
-        let lane = Lane { step: "a".to_owned(), title: "a".to_owned(), tries: vec![bar] };
+        let lane = Lane {
+            step: "a".to_owned(),
+            title: "a".to_owned(),
+            times: StepTimes::default(),
+            tries: vec![bar],
+        };
         let drawn = draw(&Address::of("r", ""), &[lane], at(11_000)).into_string();
         assert!(drawn.contains(r#"<rect class="run busy" x="100" y="4" width="900""#), "{drawn}");
         assert!(!drawn.contains("width=\"-"), "{drawn}");

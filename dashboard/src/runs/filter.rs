@@ -93,11 +93,21 @@ impl Filter {
         self.address(Some((way, id)))
     }
 
-    fn address(&self, page: Option<(&str, &str)>) -> String {
+    /// The conditions as a query string.
+    #[must_use]
+    pub fn query(&self) -> String {
+        self.serialized(None)
+    }
+
+    fn serialized(&self, page: Option<(&str, &str)>) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(self.pairs().iter().filter(|(_, value)| !value.is_empty()));
         query.extend_pairs(page);
-        match query.finish() {
+        query.finish()
+    }
+
+    fn address(&self, page: Option<(&str, &str)>) -> String {
+        match self.serialized(page) {
             query if query.is_empty() => "/runs".to_owned(),
             query => format!("/runs?{query}"),
         }

@@ -202,16 +202,30 @@ fn numbers(model: &WorkflowPage) -> Markup {
                 }
                 div.card.history {
                     (stats::sparkline(&model.runs, model.now))
-                    p.muted { "The last " (counted(model.runs.len().min(stats::MAX_BARS), "run")) ", the newest at the right. Numbers are of the last " (model.runs.len()) "." }
+                    p.muted { (span(model.runs.len())) }
                 }
             }
         }
     }
 }
 
+/// The runs behind the picture and behind the numbers.
+fn span(runs: usize) -> String {
+    match runs {
+        1 => "One run so far.".to_owned(),
+        ..=stats::MAX_BARS => format!("The last {runs} runs, the newest at the right."),
+        _ => {
+            let bars = stats::MAX_BARS;
+            format!(
+                "The last {bars} runs, the newest at the right; the numbers are of the last {runs}."
+            )
+        }
+    }
+}
+
 fn picture(head: &Head, own: &str) -> Markup {
     html! {
-        div.card.picture tabindex="0" role="region" aria-label="Picture of the plan" {
+        div.card.plan-picture tabindex="0" role="region" aria-label="Picture of the plan" {
             img src={ (own) "/plan.svg?plan=" (super::segment(&head.plan)) } loading="lazy"
                 alt={ "The plan of " (text::bounded(&head.name, text::NAME)) " with " (counted(head.steps, "step")) };
         }

@@ -83,3 +83,25 @@ async fn decisions_are_made_on_the_runs_page() {
     assert_eq!(browser.eval("return location.pathname").await, json!(format!("/runs/{run}")));
     browser.is_clean("a decision").await;
 }
+
+#[tokio::test]
+async fn filters_are_saved_and_removed() {
+    let site = Site::start(&[(".plue.py", &scripted("Nightly", "true"))]);
+    site.run_with("Nightly", "success");
+    let browser = Browser::signed_in(&site).await;
+    browser.open(&site, "/runs?state=success&q=Nightly").await;
+    browser.click("details.save-view summary").await;
+    browser.click("#view-name").await;
+    browser.keys("Green nights").await;
+    browser.click("details.save-view button").await;
+    browser.until("return document.querySelector('nav.views a[aria-current]')").await;
+    browser.open(&site, "/runs").await;
+    browser.until_text("Green nights").await;
+    browser.click("nav.views a").await;
+    browser.until("return location.search.includes('state=success')").await;
+    browser.is_clean("a saved view").await;
+    browser.click("form[action='/runs/views/remove'] button").await;
+    browser
+        .until("return location.pathname === '/runs' && !document.querySelector('nav.views')")
+        .await;
+}

@@ -220,6 +220,14 @@ pub struct TokenRequest {
     pub expires_in: Option<String>,
 }
 
+/// A filter of the list of runs to keep under a name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ViewRequest {
+    /// Conditions as the page `/runs` has them behind its `?`: `branch=main&state=failed`.
+    pub query: String,
+}
+
 /// A message on a topic, for steps that wait for one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

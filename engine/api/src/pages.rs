@@ -48,6 +48,8 @@ pub(crate) fn routes() -> Router<Api> {
         .route("/palette", get(palette::page))
         .route("/runs", get(runs::page))
         .route("/runs/bulk", post(runs::bulk))
+        .route("/runs/views", post(runs::views::save))
+        .route("/runs/views/remove", post(runs::views::remove))
         .route("/approvals", get(approvals::page))
         .route("/approvals/decide", post(approvals::decide))
         .route("/runs/{run}/attempts/{attempt}/log", get(log::page))

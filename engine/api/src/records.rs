@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use plue_flow::{Fact, Run};
 use plue_plan::StepId;
 use plue_store::{
-    AttemptRow, AuditRow, JournalRow, LogHit, LogPiece, LogStat, RunRow, StepRow, TokenRow,
-    usage::claude::StepSpend,
+    AttemptRow, AuditRow, JournalRow, LogHit, LogPiece, LogStat, RunRow, SavedView, StepRow,
+    TokenRow, usage::claude::StepSpend,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -235,6 +235,17 @@ pub struct TokenRecord {
     pub used_at: Option<Timestamp>,
 }
 
+/// A filter of the list of runs that a principal saved under a name.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct SavedViewRecord {
+    /// Unique among the views of the principal.
+    pub name: String,
+    /// Conditions as the page `/runs` has them behind its `?`; unknown ones were dropped.
+    pub query: String,
+    /// Time at which it was saved.
+    pub created_at: Timestamp,
+}
+
 /// A token that was just made: the only answer that shows it.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct NewTokenRecord {
@@ -430,6 +441,14 @@ impl TokenRecord {
             expires_at: row.expires_at,
             used_at: row.used_at,
         }
+    }
+}
+
+impl SavedViewRecord {
+    /// The record of a row.
+    #[must_use]
+    pub fn of(row: SavedView) -> Self {
+        Self { name: row.name, query: row.query, created_at: row.created_at }
     }
 }
 

@@ -36,6 +36,7 @@ mod steps;
 mod test_results;
 pub(crate) mod tokens;
 mod transcripts;
+pub(crate) mod views;
 pub(crate) mod webhooks;
 pub(crate) mod workflows;
 
@@ -83,6 +84,7 @@ pub fn all() -> Vec<Endpoint> {
         secrets::endpoints(),
         session::endpoints(),
         tokens::endpoints(),
+        views::endpoints(),
         webhooks::endpoints(),
         audit::endpoints(),
     ]

@@ -115,6 +115,8 @@ handles! {
     secrets: Secrets,
     /// Sessions of people, and their logins.
     sessions: Sessions,
+    /// Filters that people saved under a name.
+    saved_views: SavedViews,
     /// API tokens, by the hash of their secret.
     tokens: Tokens,
     /// Pinned tool lists of MCP servers.

@@ -73,7 +73,7 @@ pub use crate::{
         CancelRequest, Obstacle, ObstacleKind, RunFilter, RunRow, RunSource, StepRow, StoredRun,
     },
     runner::{ClaimedAttempt, REMOTE_POOL, RunnerKind, RunnerRow, RunnerState},
-    session::{LoginRow, PersonSession, SessionRow},
+    session::{LoginRow, PersonSession, SavedView, SessionRow},
     store::Store,
     token::TokenRow,
     usage::{QueueRow, QueuedAttempt, UsageBy, UsageDay, UsageRow},

@@ -65,6 +65,7 @@ const MIGRATIONS: &[Migration] = migrations![
     35 "0035_run_lists",
     36 "0036_remote_runners",
     37 "0037_runner_demand",
+    38 "0038_saved_views",
 ];
 
 /// The schema version that this program makes and knows.

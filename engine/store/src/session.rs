@@ -13,8 +13,10 @@ use crate::{
 };
 
 mod login;
+mod saved_view;
 
 pub use login::{LoginRow, PersonSession};
+pub use saved_view::SavedView;
 
 /// A row of `session`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -30,6 +30,8 @@ use crate::{
     session,
 };
 
+pub(super) mod views;
+
 /// Runs of a page.
 const PAGE: usize = 50;
 /// Runs of one action.
@@ -81,6 +83,7 @@ async fn load(api: &Api, reader: &Reader, query: &str) -> Result<Page, Problem> 
     let csrf = lines.iter().any(|line| line.may_act).then(|| session::csrf(&reader.secret));
     let model = RunsPage {
         lines,
+        views: views::of(api, reader).await?,
         filter,
         events: EVENTS,
         older,

@@ -21,6 +21,7 @@ fn method(of: endpoint::Method) -> Method {
 
 fn filled(path: &str, run: &str) -> String {
     let path = path.replace("{run}", run).replace("{attempt}", &format!("{run}-a1"));
+    let path = path.replace("{view}", "v1");
     let path = path.replace("{token}", "none").replace("{step}", "build");
     let repo = if run == "r1" { "acme%2Fapp" } else { "acme%2Fnone" };
     let path = path.replace("{repository}", repo).replace("{secret}", "TOKEN");

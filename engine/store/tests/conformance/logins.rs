@@ -1,6 +1,6 @@
 //! Logins and sessions of people.
 
-use plue_store::{LoginRow, PersonSession, RunFilter};
+use plue_store::{LoginRow, PersonSession, RunFilter, SavedView};
 use serde_json::json;
 
 use crate::support::at;
@@ -58,6 +58,28 @@ on_each_store! {
         assert_eq!(store.sessions().of_person("a", at(20)).await.unwrap(), None);
         store.sessions().remove("b").await.unwrap();
         assert_eq!(store.sessions().of_person("b", at(11)).await.unwrap(), None);
+    }
+
+    async fn saved_views_belong_to_one_principal(world) {
+        let view = |principal: &str, name: &str, query: &str| SavedView {
+            principal: principal.to_owned(),
+            name: name.to_owned(),
+            query: query.to_owned(),
+            created_at: at(10),
+        };
+        let views = || world.store.saved_views();
+        for row in [view("token:ada", "b", "q=1"), view("token:ada", "a", "q=2"), view("token:bob", "a", "q=3")] {
+            assert!(views().save(row, 2).await.unwrap());
+        }
+        let third = view("token:ada", "c", "q=4");
+        assert!(!views().save(third.clone(), 2).await.unwrap(), "two are the most");
+        let newer = view("token:ada", "a", "q=5");
+        assert!(views().save(newer.clone(), 2).await.unwrap(), "a view may be replaced");
+        assert_eq!(views().list("token:ada").await.unwrap(), [newer, view("token:ada", "b", "q=1")]);
+        views().remove("token:ada", "b").await.unwrap();
+        views().remove("token:ada", "none").await.unwrap();
+        assert!(views().save(third, 2).await.unwrap());
+        assert_eq!(views().list("token:bob").await.unwrap(), [view("token:bob", "a", "q=3")]);
     }
 
     async fn who_may_see_no_repository_sees_no_run_and_not_all_of_them(world) {

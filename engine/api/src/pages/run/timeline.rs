@@ -14,15 +14,20 @@ use plue_store::AttemptRow;
 
 /// One lane for each step that was queued, in the order of its first attempt.
 pub(super) fn lanes(lines: &[StepLine], attempts: &[AttemptRow]) -> Vec<Lane> {
-    let titles: HashMap<&str, &str> =
-        lines.iter().map(|line| (line.id.as_str(), line.title())).collect();
+    let known: HashMap<&str, &StepLine> =
+        lines.iter().map(|line| (line.id.as_str(), line)).collect();
     let mut lanes: Vec<Lane> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
     for row in attempts {
         let step = row.step.to_string();
         let place = *places.entry(step.clone()).or_insert_with(|| {
-            let title = titles.get(step.as_str()).copied().unwrap_or(&step).to_owned();
-            lanes.push(Lane { step: step.clone(), title, tries: Vec::new() });
+            let line = known.get(step.as_str());
+            lanes.push(Lane {
+                title: line.map_or(step.as_str(), |line| line.title()).to_owned(),
+                times: line.map(|line| line.times).unwrap_or_default(),
+                step: step.clone(),
+                tries: Vec::new(),
+            });
             lanes.len() - 1
         });
         if let Some(lane) = lanes.get_mut(place) {
