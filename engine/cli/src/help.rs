@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use clap::{Command, CommandFactory as _};
+use clap::{ArgMatches, Command, CommandFactory as _, Error, error::ErrorKind};
 
 use crate::args::Cli;
 
@@ -59,9 +59,22 @@ pub const GROUPS: [(&str, &[&str]); 8] = [
 /// Spaces around the names of commands.
 const INDENT: usize = 2;
 
+/// Shows the help of `plue` with its commands in groups; another outcome stays as it is. Only the help needs
+/// the tree of all commands, and to build it takes longer than the rest of the start.
+///
+/// # Errors
+/// The outcome.
+pub fn grouped(outcome: Error) -> Result<ArgMatches, Error> {
+    match outcome.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            command().try_get_matches()
+        }
+        _ => Err(outcome),
+    }
+}
+
 /// The command line with grouped help.
-#[must_use]
-pub fn command() -> Command {
+fn command() -> Command {
     let mut command = Cli::command();
     // Adds `help`, which is a command like the others.
     command.build();

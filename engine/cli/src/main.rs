@@ -35,7 +35,7 @@ mod wiring;
 
 use std::process::ExitCode;
 
-use clap::{FromArgMatches as _, error::ErrorKind};
+use clap::{CommandFactory as _, FromArgMatches as _, error::ErrorKind};
 
 use mimalloc::MiMalloc;
 
@@ -46,7 +46,7 @@ use crate::{app::App, args::Cli, config::Environment, exit::Exit, failure::Outco
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
-    let parsed = help::command().try_get_matches();
+    let parsed = Cli::command().try_get_matches().or_else(help::grouped);
     let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => return usage_error(&error),

@@ -1,5 +1,7 @@
 //! Words and colours for states, times and durations.
 
+use std::sync::OnceLock;
+
 use jiff::{Timestamp, tz::TimeZone};
 pub use plue_api::explain::words::duration;
 use plue_flow::{Awaited, RunStatus, StepStatus, StepView, fact::Reason};
@@ -66,5 +68,18 @@ pub fn how_to_answer(run: &RunId, view: &StepView) -> String {
 /// A time in the zone of the machine, to the second.
 #[must_use]
 pub fn time(at: Timestamp) -> String {
-    plue_api::explain::words::time(at, &TimeZone::system())
+    plue_api::explain::words::time(at, zone())
+}
+
+/// The zone of the machine. Without `TZ` its rules are read from `/etc/localtime`: a look-up by name walks
+/// through the zone database, which takes longer than most commands.
+#[expect(clippy::disallowed_methods, reason = "a look-up by jiff reads TZ of the process as well")]
+pub fn zone() -> &'static TimeZone {
+    static ZONE: OnceLock<TimeZone> = OnceLock::new();
+    ZONE.get_or_init(|| {
+        let is_named = std::env::var_os("TZ").is_some_and(|name| !name.is_empty());
+        let rules = if is_named { None } else { std::fs::read("/etc/localtime").ok() };
+        let zone = rules.and_then(|rules| TimeZone::tzif("Local", &rules).ok());
+        zone.unwrap_or_else(TimeZone::system)
+    })
 }

@@ -141,7 +141,7 @@ impl Text {
 /// The time of day in the zone of the machine.
 fn clock(at: &str) -> String {
     let Ok(at) = at.parse::<jiff::Timestamp>() else { return at.to_owned() };
-    at.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M:%S%.3f").to_string()
+    at.to_zoned(words::zone().clone()).strftime("%H:%M:%S%.3f").to_string()
 }
 
 fn span(ms: i64) -> String {
